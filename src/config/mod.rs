@@ -1,0 +1,1 @@
+//! clearml.conf, the environment and flags, read and checked whole.

@@ -1,0 +1,224 @@
+//! Why a Run ended: a closed set, each with the one ClearML status that it means and a reason a person understands.
+
+use serde::{Deserialize, Serialize};
+
+use super::handover::{End, ExitRecord, Stage, StopRequest};
+use super::stop::StopReason;
+
+/// Why a Run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "cause")]
+pub enum Cause {
+    /// The program exited.
+    ExitCode {
+        /// 0 is success.
+        code: i32,
+        /// Its last words, if it failed.
+        last_line: Option<String>,
+    },
+    /// A signal that was not ours ended the program.
+    Signal {
+        /// Its number.
+        signal: i32,
+        /// The last words.
+        last_line: Option<String>,
+    },
+    /// The kernel killed it for memory.
+    OutOfMemory {
+        /// Peak, in bytes; 0 where unknown.
+        peak: u64,
+    },
+    /// No space left for its output, code or environment.
+    DiskFull {
+        /// What was being written.
+        reason: String,
+    },
+    /// It was stopped.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+    },
+    /// A stage before the program failed.
+    SetupFailed {
+        /// Which.
+        stage: Stage,
+        /// Why.
+        reason: String,
+    },
+    /// It could not be started.
+    LaunchFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Nobody saw its end: the host rebooted, or the shim was killed. Never guessed to be success.
+    Lost {
+        /// What is known.
+        reason: String,
+    },
+}
+
+/// What the server is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// `tasks.completed`.
+    Completed,
+    /// `tasks.failed`.
+    Failed,
+    /// `tasks.stopped`.
+    Stopped,
+    /// Nothing: the task has gone its own way (reset, deleted, changed).
+    LeaveAlone,
+}
+
+impl Cause {
+    /// From what the shim recorded. A stop explains the end only if the program did not end well by itself before it.
+    #[must_use]
+    pub fn of(record: &ExitRecord, asked: Option<&StopRequest>) -> Self {
+        let last_line = record.last_line.clone();
+        if record.usage.oom_kills > 0 && record.end != (End::Exited { code: 0 }) {
+            return Self::OutOfMemory { peak: record.usage.peak_memory };
+        }
+        let stopped = record.stop.as_ref().or(asked.filter(|_| record.stop.is_some()));
+        match (&record.end, stopped) {
+            (End::Exited { code: 0 }, None) if record.stage == Stage::Program => {
+                Self::ExitCode { code: 0, last_line: None }
+            }
+            (_, Some(stop)) => Self::Stopped { reason: stop.reason },
+            (End::Exited { code }, None) if record.stage == Stage::Program => Self::ExitCode { code: *code, last_line },
+            (End::Signaled { signal }, None) if record.stage == Stage::Program => {
+                Self::Signal { signal: *signal, last_line }
+            }
+            (End::Exited { code }, None) => {
+                let reason = with_last_line(format!("its process exited with code {code}"), last_line.as_deref());
+                Self::SetupFailed { stage: record.stage, reason }
+            }
+            (End::Signaled { signal }, None) => {
+                let reason =
+                    with_last_line(format!("its process was ended by {}", signal_name(*signal)), last_line.as_deref());
+                Self::SetupFailed { stage: record.stage, reason }
+            }
+            (End::StageFailed { reason }, None) => Self::SetupFailed { stage: record.stage, reason: reason.clone() },
+            (End::LaunchFailed { reason }, None) => Self::LaunchFailed { reason: reason.clone() },
+            (End::DiskFull { reason }, None) => Self::DiskFull { reason: reason.clone() },
+        }
+    }
+
+    /// The status that it means at the server.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::ExitCode { code: 0, .. } => Verdict::Completed,
+            Self::ExitCode { .. }
+            | Self::Signal { .. }
+            | Self::OutOfMemory { .. }
+            | Self::DiskFull { .. }
+            | Self::SetupFailed { .. }
+            | Self::LaunchFailed { .. }
+            | Self::Lost { .. } => Verdict::Failed,
+            Self::Stopped { reason } => match reason {
+                StopReason::UserAbort
+                | StopReason::Operator
+                | StopReason::WorkerStopped
+                | StopReason::HostShutdown
+                | StopReason::TimeLimit => Verdict::Stopped,
+                StopReason::TaskReset | StopReason::TaskDeleted | StopReason::TaskChanged => Verdict::LeaveAlone,
+            },
+        }
+    }
+
+    /// One word, for tables, the journal (`CLEARML_CAUSE`) and JSON.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ExitCode { code: 0, .. } => "completed",
+            Self::ExitCode { .. } => "exit_code",
+            Self::Signal { .. } => "signal",
+            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::DiskFull { .. } => "disk_full",
+            Self::Stopped { reason } => match reason {
+                StopReason::UserAbort => "user_abort",
+                StopReason::TaskReset => "task_reset",
+                StopReason::TaskDeleted => "task_deleted",
+                StopReason::TaskChanged => "task_changed",
+                StopReason::Operator => "operator",
+                StopReason::WorkerStopped => "worker_stopped",
+                StopReason::HostShutdown => "host_shutdown",
+                StopReason::TimeLimit => "time_limit",
+            },
+            Self::SetupFailed { .. } => "setup_failed",
+            Self::LaunchFailed { .. } => "launch_failed",
+            Self::Lost { .. } => "lost",
+        }
+    }
+
+    /// The server's `status_reason`: what happened, in a sentence without a full stop.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            // The words of clearml-agent, which dashboards look for.
+            Self::ExitCode { code: 0, .. } => "worker execution done".to_owned(),
+            Self::ExitCode { code, last_line } => {
+                with_last_line(format!("worker execution exit code {code}"), last_line.as_deref())
+            }
+            Self::Signal { signal, last_line } => {
+                with_last_line(format!("the program was ended by {}", signal_name(*signal)), last_line.as_deref())
+            }
+            Self::OutOfMemory { peak: 0 } => "out of memory: the kernel killed the program".to_owned(),
+            Self::OutOfMemory { peak } => {
+                format!("out of memory: the kernel killed the program (peak {} MiB)", peak >> 20)
+            }
+            Self::DiskFull { reason } => format!("the worker's disk is full: {reason}"),
+            Self::Stopped { reason } => match reason {
+                StopReason::UserAbort => "task was stopped by tasks.stop".to_owned(),
+                StopReason::TaskReset => "the task was reset".to_owned(),
+                StopReason::TaskDeleted => "the task was deleted".to_owned(),
+                StopReason::TaskChanged => "the task's status was changed elsewhere".to_owned(),
+                StopReason::Operator => "stopped by an operator of the host (clearmlctl run stop)".to_owned(),
+                StopReason::WorkerStopped => "the worker was stopped by an operator of the host".to_owned(),
+                StopReason::HostShutdown => "the host was shut down".to_owned(),
+                StopReason::TimeLimit => "the time limit was reached".to_owned(),
+            },
+            Self::SetupFailed { stage, reason } => format!("{} stage failed: {reason}", stage.as_str()),
+            Self::LaunchFailed { reason } => format!("the task could not be launched: {reason}"),
+            Self::Lost { reason } => format!("the run was lost: {reason}"),
+        }
+    }
+}
+
+fn with_last_line(text: String, last_line: Option<&str>) -> String {
+    match last_line {
+        Some(line) if !line.trim().is_empty() => format!("{text}; last output: {}", line.trim()),
+        Some(_) | None => text,
+    }
+}
+
+/// `SIGKILL (9)`.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    const NAMES: [(i32, &str); 17] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (5, "SIGTRAP"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (10, "SIGUSR1"),
+        (11, "SIGSEGV"),
+        (12, "SIGUSR2"),
+        (13, "SIGPIPE"),
+        (14, "SIGALRM"),
+        (15, "SIGTERM"),
+        (24, "SIGXCPU"),
+        (31, "SIGSYS"),
+    ];
+    match NAMES.iter().find(|(number, _)| *number == signal) {
+        Some((_, name)) => format!("{name} ({signal})"),
+        None => format!("signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

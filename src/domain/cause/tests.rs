@@ -1,0 +1,77 @@
+use super::*;
+use crate::domain::handover::{self, Usage};
+use crate::domain::ids::{RunId, UnixMillis};
+
+fn record(stage: Stage, end: End) -> ExitRecord {
+    ExitRecord {
+        version: handover::VERSION,
+        run: RunId::new("r").expect("an id"),
+        at: UnixMillis(0),
+        stage,
+        end,
+        stop: None,
+        killed: false,
+        last_line: Some("ValueError: no".into()),
+        dropped: 0,
+        usage: Usage::default(),
+    }
+}
+
+fn stop(reason: StopReason) -> StopRequest {
+    StopRequest { version: handover::VERSION, reason, grace_ms: 10 }
+}
+
+#[test]
+fn exit_0_of_the_program_is_the_only_success() {
+    let success = Cause::of(&record(Stage::Program, End::Exited { code: 0 }), None);
+    assert_eq!(success.verdict(), Verdict::Completed);
+    for (stage, end) in [
+        (Stage::Source, End::Exited { code: 0 }),
+        (Stage::Environment, End::Exited { code: 0 }),
+        (Stage::Program, End::Exited { code: 3 }),
+        (Stage::Program, End::Signaled { signal: 9 }),
+        (Stage::Program, End::LaunchFailed { reason: "no".into() }),
+    ] {
+        assert_eq!(Cause::of(&record(stage, end.clone()), None).verdict(), Verdict::Failed, "{stage:?} {end:?}");
+    }
+}
+
+#[test]
+fn a_program_that_ended_well_before_the_stop_reached_it_has_completed() {
+    // The shim records `stop` only when it was carrying it out while the program lived.
+    let cause = Cause::of(&record(Stage::Program, End::Exited { code: 0 }), Some(&stop(StopReason::UserAbort)));
+    assert_eq!(cause.verdict(), Verdict::Completed);
+}
+
+#[test]
+fn a_stopped_program_is_stopped_whatever_its_exit_code_was() {
+    for code in [0, 1, 143] {
+        let mut record = record(Stage::Program, End::Exited { code });
+        record.stop = Some(stop(StopReason::UserAbort));
+        assert_eq!(Cause::of(&record, None), Cause::Stopped { reason: StopReason::UserAbort });
+    }
+}
+
+#[test]
+fn a_task_that_went_its_own_way_is_left_alone() {
+    for reason in [StopReason::TaskReset, StopReason::TaskDeleted, StopReason::TaskChanged] {
+        assert_eq!(Cause::Stopped { reason }.verdict(), Verdict::LeaveAlone);
+    }
+}
+
+#[test]
+fn an_oom_kill_is_named_even_when_the_program_only_reports_a_code() {
+    let mut record = record(Stage::Program, End::Exited { code: 1 });
+    record.usage = Usage { oom_kills: 1, peak_memory: 64 << 20, ..Usage::default() };
+    assert_eq!(Cause::of(&record, None).reason(), "out of memory: the kernel killed the program (peak 64 MiB)");
+}
+
+#[test]
+fn a_failure_tells_stage_code_and_the_last_line() {
+    let program = Cause::of(&record(Stage::Program, End::Exited { code: 3 }), None);
+    assert_eq!(program.reason(), "worker execution exit code 3; last output: ValueError: no");
+    let source = Cause::of(&record(Stage::Source, End::StageFailed { reason: "no such commit `0f`".into() }), None);
+    assert_eq!(source.reason(), "source stage failed: no such commit `0f`");
+    let signal = Cause::of(&record(Stage::Program, End::Signaled { signal: 11 }), None);
+    assert!(signal.reason().contains("SIGSEGV (11)"));
+}

@@ -1,0 +1,15 @@
+//! The words of the house as values: no I/O, no clock, no threads. Everything here can be decided, compared and
+//! tested as data.
+
+pub mod cause;
+pub mod gpu;
+pub mod handover;
+pub mod ids;
+pub mod log;
+pub mod machine;
+pub mod run;
+pub mod schedule;
+pub mod script;
+pub mod stop;
+pub mod task;
+pub mod worker;

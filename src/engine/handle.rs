@@ -1,0 +1,363 @@
+//! What the doors (gRPC, signals) may ask of the engine. One command is one message to the engine's loop, which owns
+//! all state; answers are values.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::ports::{LauncherDescription, ServerError, ServerIdentity};
+use crate::domain::gpu::GpuClaim;
+use crate::domain::handover::Progress;
+use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
+use crate::domain::run::RunRecord;
+use crate::domain::worker::Worker;
+
+/// Why a command was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No such thing.
+    #[error("there is no {kind} `{name}`")]
+    NotFound {
+        /// `worker`, `run`, `queue`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// It would contradict something that is.
+    #[error("{reason}")]
+    Conflict {
+        /// Which, and what to do.
+        reason: String,
+    },
+    /// The request itself makes no sense.
+    #[error("{reason}")]
+    Invalid {
+        /// What and why.
+        reason: String,
+    },
+    /// It needs the server.
+    #[error(transparent)]
+    Server(ServerError),
+    /// It could not be made durable; nothing has changed.
+    #[error("cannot write {path}: {reason}")]
+    Ledger {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The daemon is going down.
+    #[error("clearmld is shutting down")]
+    Closing,
+}
+
+/// `worker add`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkerDraft {
+    /// None: by the rules of clearml-agent.
+    pub name: Option<WorkerName>,
+    /// Names or ids, in order; empty for the server's default queue.
+    pub queues: Vec<String>,
+    /// None: all GPUs that the host has, else CPU.
+    pub gpus: Option<GpuClaim>,
+    /// The payload's user.
+    pub user: Option<String>,
+    /// Round robin.
+    pub order_fairness: bool,
+    /// Make queues that do not exist.
+    pub create_queue: bool,
+}
+
+/// `status`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostStatus {
+    /// Of the package.
+    pub version: String,
+    /// The host's name at the server.
+    pub host: String,
+    /// Where the state is.
+    pub state_dir: PathBuf,
+    /// Its identity.
+    pub state_id: StateId,
+    /// When the daemon came up.
+    pub since: UnixMillis,
+    /// Whether no new tasks are taken.
+    pub draining: bool,
+    /// The server.
+    pub server: ServerIdentity,
+    /// How it is.
+    pub link: ServerLink,
+    /// How Runs are started, and what is missing here.
+    pub launcher: LauncherDescription,
+    /// Further things that an operator should know, each a sentence.
+    pub remarks: Vec<String>,
+    /// Workers by state.
+    pub workers: usize,
+    /// Runs whose processes live.
+    pub live_runs: usize,
+    /// Runs whose end the server does not know yet.
+    pub unsettled_runs: usize,
+}
+
+/// How the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerLink {
+    /// It has not been asked yet.
+    Unknown,
+    /// The last call went well.
+    Up {
+        /// Since when.
+        since: UnixMillis,
+    },
+    /// Calls fail.
+    Down {
+        /// Since when.
+        since: UnixMillis,
+        /// What the last one said.
+        reason: String,
+    },
+}
+
+/// What a Worker is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerActivity {
+    /// It waits for tasks.
+    Idle,
+    /// It runs one.
+    Busy {
+        /// This one.
+        run: RunId,
+        /// Of this.
+        task: TaskId,
+    },
+    /// It ends its last one and takes no more.
+    Finishing {
+        /// This one.
+        run: RunId,
+        /// Of this.
+        task: TaskId,
+    },
+    /// It takes no tasks.
+    Stopped,
+}
+
+/// A Worker, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerView {
+    /// What was declared.
+    pub worker: Worker,
+    /// What it is at.
+    pub activity: WorkerActivity,
+    /// What hinders it (a queue that is gone, …), in a sentence.
+    pub problem: Option<String>,
+}
+
+/// A Run, for showing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunView {
+    /// The ledger's record.
+    pub record: RunRecord,
+    /// What the shim says it is at.
+    pub progress: Option<Progress>,
+    /// Its spool.
+    pub spool: PathBuf,
+    /// Whether the spool can still grow.
+    pub live: bool,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Counts from the daemon's start.
+    pub sequence: u64,
+    /// When.
+    pub at: UnixMillis,
+    /// One word: `worker_added`, `run_claimed`, `run_started`, `run_exited`, `run_settled`, `server_down`, ….
+    pub kind: &'static str,
+    /// Which worker.
+    pub worker: Option<WorkerName>,
+    /// Which run.
+    pub run: Option<RunId>,
+    /// Which task.
+    pub task: Option<TaskId>,
+    /// For people.
+    pub message: String,
+}
+
+/// How a command travels: answered through the sender.
+pub type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+
+/// A command to the engine's loop.
+#[expect(missing_docs, reason = "each is the method of Handle of that name")]
+pub enum Command {
+    Status(Reply<HostStatus>),
+    Workers(Reply<Vec<WorkerView>>),
+    AddWorker(WorkerDraft, Reply<WorkerView>),
+    StopWorker { name: WorkerName, now: bool, reply: Reply<WorkerView> },
+    ResumeWorker { name: WorkerName, reply: Reply<WorkerView> },
+    RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
+    Runs(Reply<Vec<RunView>>),
+    StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
+    Drain(Reply<()>),
+    Resume(Reply<()>),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Status(_) => "Status",
+            Self::Workers(_) => "Workers",
+            Self::AddWorker(..) => "AddWorker",
+            Self::StopWorker { .. } => "StopWorker",
+            Self::ResumeWorker { .. } => "ResumeWorker",
+            Self::RemoveWorker { .. } => "RemoveWorker",
+            Self::Runs(_) => "Runs",
+            Self::StopRun { .. } => "StopRun",
+            Self::Drain(_) => "Drain",
+            Self::Resume(_) => "Resume",
+        })
+    }
+}
+
+/// The engine, as its doors hold it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Handle {
+    /// Ties a handle to a loop that receives `commands` and sends `events`.
+    #[must_use]
+    pub fn new(commands: mpsc::Sender<Command>, events: broadcast::Sender<Event>) -> Self {
+        Self { commands, events }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| EngineError::Closing)?;
+        answer.await.map_err(|_| EngineError::Closing)?
+    }
+
+    /// How the host is.
+    ///
+    /// # Errors
+    /// Only when the daemon is going down, as of every reading method here.
+    pub async fn status(&self) -> Result<HostStatus, EngineError> {
+        self.ask(Command::Status).await
+    }
+
+    /// All Workers, by name.
+    ///
+    /// # Errors
+    /// See [`Handle::status`].
+    pub async fn workers(&self) -> Result<Vec<WorkerView>, EngineError> {
+        self.ask(Command::Workers).await
+    }
+
+    /// One Worker.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn worker(&self, name: &WorkerName) -> Result<WorkerView, EngineError> {
+        let found = self.workers().await?.into_iter().find(|view| view.worker.name == *name);
+        found.ok_or_else(|| EngineError::NotFound { kind: "worker", name: name.to_string() })
+    }
+
+    /// Declares a Worker, durably.
+    ///
+    /// # Errors
+    /// When its name or its GPUs are another's, a queue is unknown, the user may not be used, or the server is away.
+    pub async fn add_worker(&self, draft: WorkerDraft) -> Result<WorkerView, EngineError> {
+        self.ask(|reply| Command::AddWorker(draft, reply)).await
+    }
+
+    /// The Worker takes no more tasks; `now` also aborts the one it has.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn stop_worker(&self, name: WorkerName, now: bool) -> Result<WorkerView, EngineError> {
+        self.ask(|reply| Command::StopWorker { name, now, reply }).await
+    }
+
+    /// The Worker takes tasks again.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn resume_worker(&self, name: WorkerName) -> Result<WorkerView, EngineError> {
+        self.ask(|reply| Command::ResumeWorker { name, reply }).await
+    }
+
+    /// Forgets a Worker. One with a live Run is refused, unless `now`, which aborts the Run first.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is busy.
+    pub async fn remove_worker(&self, name: WorkerName, now: bool) -> Result<(), EngineError> {
+        self.ask(|reply| Command::RemoveWorker { name, now, reply }).await
+    }
+
+    /// All Runs that the ledger has, newest first.
+    ///
+    /// # Errors
+    /// See [`Handle::status`].
+    pub async fn runs(&self) -> Result<Vec<RunView>, EngineError> {
+        self.ask(Command::Runs).await
+    }
+
+    /// One Run: by its id, by the id of its Task (the newest), or by an unambiguous beginning of either (≥ 4 characters).
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub async fn run(&self, key: &str) -> Result<RunView, EngineError> {
+        let runs = self.runs().await?;
+        let exact = runs.iter().position(|run| run.record.id.as_str() == key || run.record.task.as_str() == key);
+        if let Some(found) = exact {
+            return Ok(runs.into_iter().nth(found).unwrap_or_else(|| unreachable!("a position is an index")));
+        }
+        let not_found = || EngineError::NotFound { kind: "run", name: key.to_owned() };
+        if key.len() < 4 {
+            return Err(not_found());
+        }
+        let mut matches = runs
+            .into_iter()
+            .filter(|run| run.record.id.as_str().starts_with(key) || run.record.task.as_str().starts_with(key));
+        let found = matches.next().ok_or_else(not_found)?;
+        match matches.find(|other| other.record.task != found.record.task) {
+            None => Ok(found),
+            Some(other) => Err(EngineError::Conflict {
+                reason: format!("`{key}` means run {} or run {}; write more of it", found.record.id, other.record.id),
+            }),
+        }
+    }
+
+    /// Stops a Run, after its grace.
+    ///
+    /// # Errors
+    /// When there is none, or it has ended already.
+    pub async fn stop_run(&self, run: RunId, grace_ms: Option<u64>) -> Result<RunView, EngineError> {
+        self.ask(|reply| Command::StopRun { run, grace_ms, reply }).await
+    }
+
+    /// The host takes no more tasks, until [`Handle::resume`]. Durable.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub async fn drain(&self) -> Result<(), EngineError> {
+        self.ask(Command::Drain).await
+    }
+
+    /// The host takes tasks again.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub async fn resume(&self) -> Result<(), EngineError> {
+        self.ask(Command::Resume).await
+    }
+
+    /// What happens from now on. A receiver that lags is told how many events it missed.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}

@@ -1,0 +1,1 @@
+//! The host behind the engine's ports.

@@ -1,0 +1,1 @@
+//! What runs inside the sandbox as the payload's user: source, environment, program.

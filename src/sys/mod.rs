@@ -1,0 +1,4 @@
+//! The only room with unsafe code: system calls that no well-kept crate wraps safely. And what every room needs of the
+//! file system: durable writes.
+
+pub mod durable;

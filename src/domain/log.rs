@@ -70,7 +70,9 @@ fn whole_characters(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-fn render(bytes: &[u8]) -> String {
+/// The text of a range of the spool, as [`cut`] gives it: a resend of the same range is the same text.
+#[must_use]
+pub fn render(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {

@@ -12,4 +12,5 @@ pub mod schedule;
 pub mod script;
 pub mod stop;
 pub mod task;
+pub mod verdict;
 pub mod worker;

@@ -469,6 +469,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Makes the run directory complete: spec, secrets, work directories of the payload's user.
     async fn prepare(&self, spec: &RunSpec, secrets: &Secrets, token: &PayloadToken) -> Result<(), StoreError>;
+    /// The spec that was prepared.
+    async fn spec(&self, run: &RunId) -> Option<RunSpec>;
     /// Appends a line of ours to the spool; only before the shim starts and after it has gone.
     async fn note(&self, run: &RunId, line: &str) -> Result<(), StoreError>;
     /// `progress.json`, if it is there and makes sense.

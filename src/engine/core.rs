@@ -1,0 +1,455 @@
+//! The loop that owns Workers, Runs and leases. It never waits for the server and never for a program: what takes long
+//! is an errand or a Run's own task, and comes back as [`News`].
+
+mod commands;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, interval};
+
+use super::drive::Drive;
+use super::handle::{Command, Event, Handle, Reply, RunView, ServerLink, WorkerDraft, WorkerView};
+use super::poll::{Demand, TaskDemand, WorkerDemand};
+use super::ports::{ServerError, StoreError};
+use super::{Settings, World};
+use crate::domain::gpu::Pool;
+use crate::domain::handover::{self, Progress, StopRequest};
+use crate::domain::ids::{QueueId, RunId, TaskId, UnixMillis, WorkerName};
+use crate::domain::run::{Phase, RunRecord};
+use crate::domain::stop::StopReason;
+use crate::domain::task::QueueView;
+use crate::domain::worker::{QueueRef, Worker};
+
+/// Commands that may wait: more than one operator's scripts ever have on the way.
+const COMMANDS: usize = 64;
+/// News that may wait: a few for each Run that a host can have.
+const NEWS: usize = 1024;
+/// Events that a slow listener may be behind.
+const EVENTS: usize = 1024;
+
+/// What comes back from errands and Runs.
+#[derive(Debug)]
+pub enum News {
+    /// A Run's record was committed.
+    Changed(Box<RunRecord>),
+    /// A Run's shim is at something new.
+    Progress {
+        /// Which.
+        run: RunId,
+        /// At what.
+        progress: Box<Progress>,
+    },
+    /// A claim came to nothing.
+    Forgotten(RunId),
+    /// The poller's answer.
+    Queues {
+        /// What was asked.
+        asked: Vec<QueueId>,
+        /// What came.
+        answer: Result<Vec<QueueView>, ServerError>,
+    },
+    /// The watcher wants a Run to end.
+    Stop {
+        /// Which.
+        run: RunId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The queues of a Worker that is being added are known.
+    Resolved {
+        /// The Worker.
+        draft: WorkerDraft,
+        /// Its queues, or why not.
+        queues: Result<Vec<QueueRef>, super::handle::EngineError>,
+        /// Who asked.
+        reply: Reply<WorkerView>,
+    },
+}
+
+/// A Run, as the core holds it.
+#[derive(Debug)]
+struct Slot {
+    record: RunRecord,
+    progress: Option<Progress>,
+    stop: watch::Sender<Option<StopRequest>>,
+}
+
+/// A Worker, as the core holds it.
+#[derive(Debug)]
+struct Post {
+    worker: Worker,
+    active: Option<RunId>,
+    /// Where order fairness goes on.
+    cursor: usize,
+    /// When it became idle, by a counter: who has waited longest asks first.
+    idle_since: u64,
+    problem: Option<String>,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Core {
+    world: World,
+    settings: Arc<Settings>,
+    posts: BTreeMap<WorkerName, Post>,
+    runs: BTreeMap<RunId, Slot>,
+    pool: Pool,
+    draining: bool,
+    since: UnixMillis,
+    remarks: Vec<String>,
+    turns: u64,
+    eager: u64,
+    sequence: u64,
+    commands: mpsc::Receiver<Command>,
+    news: mpsc::Receiver<News>,
+    news_in: mpsc::Sender<News>,
+    events: broadcast::Sender<Event>,
+    demand: watch::Sender<Demand>,
+    pulse: watch::Sender<u64>,
+    drives: JoinSet<()>,
+    errands: JoinSet<()>,
+}
+
+impl Core {
+    /// Restores what the ledger knows: leases before anything else, so that nothing is lent twice.
+    pub(super) async fn adopt(
+        world: World,
+        settings: Arc<Settings>,
+        demand: watch::Sender<Demand>,
+    ) -> Result<(Self, Handle), StoreError> {
+        let loaded = world.store.load().await?;
+        let (command_in, commands) = mpsc::channel(COMMANDS);
+        let (news_in, news) = mpsc::channel(NEWS);
+        let (events, _) = broadcast::channel(EVENTS);
+        let since = world.clock.now();
+        let mut core = Self {
+            world,
+            settings,
+            posts: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            pool: Pool::default(),
+            draining: loaded.draining,
+            since,
+            remarks: loaded.set_aside,
+            turns: 0,
+            eager: 0,
+            sequence: 0,
+            commands,
+            news,
+            news_in,
+            events: events.clone(),
+            demand,
+            pulse: watch::Sender::new(0),
+            drives: JoinSet::new(),
+            errands: JoinSet::new(),
+        };
+        for worker in loaded.workers {
+            let post = Post { active: None, cursor: 0, idle_since: 0, problem: None, worker };
+            core.posts.insert(post.worker.name.clone(), post);
+        }
+        for record in loaded.runs {
+            core.restore(record);
+        }
+        Ok((core, Handle::new(command_in, events)))
+    }
+
+    fn restore(&mut self, record: RunRecord) {
+        if record.holds_lease() {
+            if let Err(error) = self.pool.lease(&record.id, &record.gpus) {
+                self.remarks.push(format!("run {}: its GPUs cannot be restored: {error}", record.id));
+            }
+            if let Some(post) = self.posts.get_mut(&record.worker) {
+                post.active = Some(record.id.clone());
+            }
+        }
+        let stop = watch::Sender::new(record.stop.clone());
+        self.runs.insert(record.id.clone(), Slot { record, progress: None, stop });
+    }
+
+    pub(super) fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    pub(super) fn pulse(&self) -> watch::Receiver<u64> {
+        self.pulse.subscribe()
+    }
+
+    pub(super) fn news_sender(&self) -> mpsc::Sender<News> {
+        self.news_in.clone()
+    }
+
+    /// Serves until `shutdown`; then every Run's task is dropped where it is: the ledger knows where that was.
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+        let unfinished: Vec<RunRecord> = self
+            .runs
+            .values()
+            .filter(|slot| !matches!(slot.record.phase, Phase::Settled(_)))
+            .map(|slot| slot.record.clone())
+            .collect();
+        for record in unfinished {
+            self.drive(record, true);
+        }
+        self.publish();
+        tokio::pin!(shutdown);
+        let mut beat = interval(Duration::from_secs(2));
+        let mut link = self.world.link.clone();
+        loop {
+            // Cancel-safe: receivers lose nothing when another arm wins; joins and ticks neither.
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(news) = self.news.recv() => self.hear(news).await,
+                Some(ended) = self.drives.join_next(), if !self.drives.is_empty() => self.check(ended),
+                Some(ended) = self.errands.join_next(), if !self.errands.is_empty() => self.check(ended),
+                Ok(()) = link.changed() => {
+                    let link = link.borrow_and_update().clone();
+                    self.link_changed(&link);
+                }
+                _ = beat.tick() => {}
+            }
+            self.turns += 1;
+            self.pulse.send_replace(self.turns);
+            self.publish();
+        }
+        self.drives.shutdown().await;
+    }
+
+    fn check(&mut self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            // A bug of ours: say so loudly, keep serving the others. The Run's record is where it was.
+            tracing::error!(%error, "a task of the engine broke");
+            self.emit("internal_error", None, None, format!("a task of the engine broke: {error}"));
+        }
+    }
+
+    fn drive(&mut self, record: RunRecord, adopted: bool) {
+        let user = self.posts.get(&record.worker).and_then(|post| post.worker.user.clone());
+        let Some(slot) = self.runs.get(&record.id) else { return };
+        let (world, settings) = (self.world.clone(), Arc::clone(&self.settings));
+        let drive = Drive::new(world, settings, record, user, self.news_in.clone(), slot.stop.subscribe(), adopted);
+        self.drives.spawn(drive.run());
+    }
+
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Changed(record) => self.changed(*record).await,
+            News::Progress { run, progress } => {
+                if let Some(slot) = self.runs.get_mut(&run) {
+                    let stage = progress.stage;
+                    let moved = slot.progress.as_ref().is_none_or(|before| before.stage != stage);
+                    slot.progress = Some(*progress);
+                    if moved {
+                        self.emit_run("run_stage", &run, format!("{} stage", stage.as_str()));
+                    }
+                }
+            }
+            News::Forgotten(run) => self.forgotten(&run),
+            News::Queues { asked, answer } => {
+                if let Ok(views) = answer {
+                    self.plan(&asked, &views);
+                }
+            }
+            News::Stop { run, reason } => {
+                self.stop(&run, reason, None);
+            }
+            News::Resolved { draft, queues, reply } => {
+                let added = match queues {
+                    Ok(queues) => self.add(draft, queues).await,
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(added);
+            }
+        }
+    }
+
+    async fn changed(&mut self, record: RunRecord) {
+        let Some(slot) = self.runs.get_mut(&record.id) else { return };
+        let before = std::mem::discriminant(&slot.record.phase);
+        let moved = before != std::mem::discriminant(&record.phase);
+        slot.record = record.clone();
+        // Release before report: a server that is away holds no GPU.
+        if !record.holds_lease() {
+            self.free(&record.id, &record.worker);
+        }
+        if moved {
+            self.emit_phase(&record);
+        }
+        if let Phase::Settled(_) = record.phase {
+            self.prune().await;
+        }
+    }
+
+    fn forgotten(&mut self, run: &RunId) {
+        if let Some(slot) = self.runs.remove(run) {
+            self.free(run, &slot.record.worker);
+        }
+    }
+
+    fn free(&mut self, run: &RunId, worker: &WorkerName) {
+        self.pool.release(run);
+        if let Some(post) = self.posts.get_mut(worker) {
+            if post.active.as_ref() == Some(run) {
+                post.active = None;
+                post.idle_since = self.turns;
+                self.eager += 1;
+            }
+        }
+    }
+
+    /// Asks a Run to stop. The first reason stays; the grace can only get shorter. Whether there was a Run to ask.
+    fn stop(&mut self, run: &RunId, reason: StopReason, grace: Option<Duration>) -> bool {
+        let Some(slot) = self.runs.get(run) else { return false };
+        if !slot.record.holds_lease() {
+            return false;
+        }
+        let grace = grace.unwrap_or(self.settings.grace);
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let moved = slot.stop.send_if_modified(|current| match current {
+            None => {
+                *current = Some(StopRequest { version: handover::VERSION, reason, grace_ms });
+                true
+            }
+            Some(stop) if grace_ms < stop.grace_ms => {
+                stop.grace_ms = grace_ms;
+                true
+            }
+            Some(_) => false,
+        });
+        if moved {
+            self.emit_run(
+                "run_stopping",
+                run,
+                format!("to be stopped: {}", crate::domain::cause::Cause::Stopped { reason }.reason()),
+            );
+        }
+        true
+    }
+
+    /// Forgets the oldest settled Runs beyond what is to be kept.
+    async fn prune(&mut self) {
+        let mut settled: Vec<(UnixMillis, RunId)> = self
+            .runs
+            .values()
+            .filter_map(|slot| match &slot.record.phase {
+                Phase::Settled(settled) => Some((settled.at, slot.record.id.clone())),
+                Phase::Claimed(_) | Phase::Prepared(_) | Phase::Running(_) | Phase::Exited(_) => None,
+            })
+            .collect();
+        settled.sort();
+        let surplus = settled.len().saturating_sub(self.settings.keep_runs);
+        for (_, run) in settled.into_iter().take(surplus) {
+            if let Err(error) = self.world.store.drop_run(&run).await {
+                tracing::warn!(CLEARML_RUN_ID = %run, %error, "an old run cannot be removed");
+            }
+            self.runs.remove(&run);
+        }
+    }
+
+    fn view(&self, slot: &Slot) -> RunView {
+        RunView {
+            record: slot.record.clone(),
+            progress: slot.progress.clone(),
+            spool: self.world.store.run_directory(&slot.record.id).join(handover::file::SPOOL),
+            live: slot.record.holds_lease(),
+        }
+    }
+
+    /// Tells the loops beside us what is wanted now.
+    fn publish(&self) {
+        let demand = Demand {
+            eager: self.eager,
+            queues: self
+                .idle_posts()
+                .flat_map(|post| post.worker.queues.iter().map(|queue| queue.id.clone()))
+                .collect(),
+            workers: self.posts.values().map(|post| self.worker_demand(post)).collect(),
+            tasks: self.runs.values().filter(|slot| announced(&slot.record)).map(task_demand).collect(),
+        };
+        self.demand.send_if_modified(|current| {
+            let moved = *current != demand;
+            *current = demand;
+            moved
+        });
+    }
+
+    fn worker_demand(&self, post: &Post) -> WorkerDemand {
+        let record = post.active.as_ref().and_then(|run| self.runs.get(run)).map(|slot| &slot.record);
+        let task =
+            record.filter(|record| announced(record)).map(|record| (record.task.clone(), record.queue.id.clone()));
+        let present = post.active.is_some() || post.worker.intent == crate::domain::worker::Intent::Active;
+        let queues = post.worker.queues.iter().map(|queue| queue.id.clone()).collect();
+        WorkerDemand { name: post.worker.name.clone(), queues, task, present }
+    }
+
+    fn link_changed(&mut self, link: &ServerLink) {
+        match link {
+            ServerLink::Unknown => {}
+            ServerLink::Up { .. } => {
+                self.eager += 1;
+                self.emit("server_up", None, None, "the ClearML server answers".to_owned());
+            }
+            ServerLink::Down { reason, .. } => {
+                tracing::warn!(
+                    reason,
+                    "the ClearML server does not answer; runs go on, and everything is delivered later"
+                );
+                self.emit("server_down", None, None, format!("the ClearML server does not answer: {reason}"));
+            }
+        }
+    }
+
+    fn emit_phase(&mut self, record: &RunRecord) {
+        let (kind, message) = match &record.phase {
+            Phase::Claimed(_) => {
+                ("run_claimed", format!("task {} taken from queue {}", record.task, record.queue.name))
+            }
+            Phase::Prepared(_) => ("run_prepared", format!("task {} is ready to start", record.task)),
+            Phase::Running(_) => ("run_started", format!("task {} started", record.task)),
+            Phase::Exited(exited) => ("run_exited", exited.cause.reason()),
+            Phase::Settled(settled) => {
+                ("run_settled", settled.note.clone().unwrap_or_else(|| "the server knows the end".to_owned()))
+            }
+        };
+        let cause = record.exited().map_or("", |exited| exited.cause.word());
+        tracing::info!(
+            CLEARML_TASK_ID = %record.task, CLEARML_RUN_ID = %record.id, CLEARML_WORKER = %record.worker,
+            CLEARML_QUEUE = %record.queue.name, CLEARML_CAUSE = cause, "{kind}: {message}"
+        );
+        self.emit_run(kind, &record.id, message);
+    }
+
+    fn emit_run(&mut self, kind: &'static str, run: &RunId, message: String) {
+        let record = self.runs.get(run).map(|slot| &slot.record);
+        let about = record.map(|record| (record.id.clone(), record.task.clone()));
+        let worker = record.map(|record| record.worker.clone());
+        self.emit(kind, worker, about, message);
+    }
+
+    fn emit(
+        &mut self,
+        kind: &'static str,
+        worker: Option<WorkerName>,
+        about: Option<(RunId, TaskId)>,
+        message: String,
+    ) {
+        self.sequence += 1;
+        let (run, task) = about.unzip();
+        let at = self.world.clock.now();
+        // Nobody listening is no error.
+        let _ = self.events.send(Event { sequence: self.sequence, at, kind, worker, run, task, message });
+    }
+}
+
+/// Whether the server was told that we have the task.
+fn announced(record: &RunRecord) -> bool {
+    matches!(record.phase, Phase::Prepared(_) | Phase::Running(_))
+}
+
+fn task_demand(slot: &Slot) -> TaskDemand {
+    let record = &slot.record;
+    TaskDemand { run: record.id.clone(), task: record.task.clone(), worker: record.worker.clone() }
+}

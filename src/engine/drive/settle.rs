@@ -1,0 +1,104 @@
+//! From the end of the last process to the server's acknowledgement: first the output, then the status. Nothing here
+//! holds a lease, so a server that is away for days holds no GPU.
+
+use tokio::time::{Duration, sleep};
+
+use super::Drive;
+use crate::domain::cause::{Cause, Verdict};
+use crate::domain::ids::UnixMillis;
+use crate::domain::run::{Exited, Phase, Settled};
+use crate::engine::Backoff;
+use crate::engine::ports::{LogEvent, LogLevel, ServerError, StatusNote};
+use crate::engine::ship::ShipError;
+
+impl Drive {
+    pub(super) async fn settle(&mut self, exited: Exited) -> Phase {
+        // What the last stage found out, if this daemon did not see it happen.
+        if let Some(progress) = self.world.store.progress(&self.record.id).await {
+            self.feed_back(&progress);
+        }
+        let verdict = exited.cause.verdict();
+        let mut note = self.deliver_output().await;
+        if verdict != Verdict::LeaveAlone {
+            if let Some(feedback) = self.feedback.take() {
+                let _ = feedback.await;
+            }
+            note = self.report(&exited, verdict).await.or(note);
+        }
+        self.clean_up().await;
+        Phase::Settled(Settled { exited, at: self.world.clock.now(), note })
+    }
+
+    /// Waits until the spool is at the server; a sentence when it will not have it.
+    async fn deliver_output(&mut self) -> Option<String> {
+        self.ship();
+        let shipping = self.shipping.take()?;
+        let _ = shipping.live.send(false);
+        match shipping.task.await {
+            Ok(Ok(_)) => None,
+            Ok(Err(ShipError::Refused(error))) => Some(format!("the rest of the output was refused: {error}")),
+            Ok(Err(ShipError::Store(error))) => Some(format!("the rest of the output could not be read: {error}")),
+            Err(_) => Some("the output's delivery broke off".to_owned()),
+        }
+    }
+
+    /// The closing line and the status, until the server answers for good; a sentence when it has its own opinion.
+    async fn report(&self, exited: &Exited, verdict: Verdict) -> Option<String> {
+        let stamp =
+            UnixMillis(self.world.store.delivery(&self.record.id).await.stamp.saturating_add(1).max(exited.at.0));
+        let (level, text) = closing_line(&exited.cause);
+        let events = [LogEvent { stamp, level, text }];
+        let task = &self.record.task;
+        let send = || self.world.clearml.send_log(task, &self.record.worker, &events);
+        if let Some(error) = insist(send).await {
+            tracing::debug!(CLEARML_TASK_ID = %task, %error, "the closing line was refused");
+        }
+        let note = StatusNote {
+            reason: exited.cause.reason(),
+            message: format!("Changed by clearmld {}", self.record.worker),
+            force: false,
+        };
+        let clearml = &self.world.clearml;
+        let refused = match verdict {
+            Verdict::Completed => insist(|| clearml.completed(task, &note)).await,
+            Verdict::Failed => insist(|| clearml.failed(task, &note)).await,
+            Verdict::Stopped => insist(|| clearml.stopped(task, &note)).await,
+            Verdict::LeaveAlone => None,
+        };
+        refused.map(|error| format!("the task has a status of its own: {error}"))
+    }
+
+    async fn clean_up(&self) {
+        if let Some(token) = self.world.store.token(&self.record.id).await {
+            // Best effort: it also expires by itself.
+            if let Err(error) = self.world.clearml.revoke(&token).await {
+                tracing::debug!(CLEARML_RUN_ID = %self.record.id, %error, "the payload's token is not revoked");
+            }
+        }
+        if let Err(error) = self.world.store.clear(&self.record.id).await {
+            tracing::warn!(CLEARML_RUN_ID = %self.record.id, %error, "the run's files stay on disk");
+        }
+    }
+}
+
+fn closing_line(cause: &Cause) -> (LogLevel, String) {
+    match cause.verdict() {
+        Verdict::Completed => (LogLevel::Info, "[clearmld] process completed successfully\n".to_owned()),
+        Verdict::Stopped => (LogLevel::Warning, format!("[clearmld] process stopped: {}\n", cause.reason())),
+        Verdict::Failed | Verdict::LeaveAlone => {
+            (LogLevel::Error, format!("[clearmld] process failed: {}\n", cause.reason()))
+        }
+    }
+}
+
+/// Repeats a call until the server answers for good; its no, if that is the answer.
+async fn insist<F: Future<Output = Result<(), ServerError>>>(call: impl Fn() -> F) -> Option<ServerError> {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    loop {
+        match call().await {
+            Ok(()) => return None,
+            Err(error) if error.retryable() => sleep(backoff.step()).await,
+            Err(error) => return Some(error),
+        }
+    }
+}

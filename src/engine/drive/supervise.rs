@@ -1,0 +1,111 @@
+//! From a complete run directory to the end of its last process.
+
+use tokio::time::{Duration, MissedTickBehavior, interval};
+
+use super::Drive;
+use crate::domain::cause::Cause;
+use crate::domain::handover::{Progress, StopRequest};
+use crate::domain::run::{Exited, Phase, Running};
+
+/// How often the shim's progress is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Drive {
+    /// Starts the shim, or finds the one that was started before a crash.
+    pub(super) async fn launch(&mut self) -> Phase {
+        self.take_stop().await;
+        if let Some(stop) = &self.record.stop {
+            return self.exited(Cause::Stopped { reason: stop.reason });
+        }
+        self.ship();
+        let directory = self.world.store.run_directory(&self.record.id);
+        match self.world.launcher.launch(&self.record.id, &directory).await {
+            Ok(started) => Phase::Running(Running { shim: started.shim, started: started.at }),
+            Err(error) => {
+                self.sweep().await;
+                self.exited(Cause::LaunchFailed { reason: error.to_string() })
+            }
+        }
+    }
+
+    /// Waits for the shim's end; hands stops on; tells what it is at.
+    pub(super) async fn supervise(&mut self, running: &Running) -> Phase {
+        self.ship();
+        self.take_stop().await;
+        if let Some(stop) = self.record.stop.clone() {
+            self.hand_on(running, &stop).await;
+        }
+        let launcher = std::sync::Arc::clone(&self.world.launcher);
+        let gone = launcher.wait(&running.shim);
+        tokio::pin!(gone);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Cancel-safe: `gone` is polled in place, a watch and a tick lose nothing.
+            tokio::select! {
+                () = &mut gone => break,
+                changed = self.stop.changed() => {
+                    if changed.is_ok() && self.take_stop().await {
+                        if let Some(stop) = self.record.stop.clone() {
+                            self.hand_on(running, &stop).await;
+                        }
+                    }
+                    if changed.is_err() {
+                        // The core is gone, and this task is about to be: the shim goes on.
+                        std::future::pending::<()>().await;
+                    }
+                }
+                _ = look.tick() => self.look().await,
+            }
+        }
+        self.look().await;
+        self.conclude(running).await
+    }
+
+    async fn hand_on(&self, running: &Running, stop: &StopRequest) {
+        if let Err(error) = self.world.store.put_stop(&self.record.id, stop).await {
+            tracing::error!(CLEARML_RUN_ID = %self.record.id, %error, "the stop cannot be handed to the shim");
+            return;
+        }
+        if let Err(error) = self.world.launcher.nudge(&running.shim) {
+            tracing::error!(CLEARML_RUN_ID = %self.record.id, %error, "the shim cannot be told to stop");
+        }
+    }
+
+    async fn look(&mut self) {
+        let Some(progress) = self.world.store.progress(&self.record.id).await else { return };
+        if self.progress.as_ref() != Some(&progress) {
+            self.progress = Some(progress.clone());
+            self.feed_back(&progress);
+            self.tell(progress).await;
+        }
+    }
+
+    async fn tell(&self, progress: Progress) {
+        let news = super::News::Progress { run: self.record.id.clone(), progress: Box::new(progress) };
+        let _ = self.news.send(news).await;
+    }
+
+    /// The shim is gone: what it wrote last says how; without that nobody knows, and what is left is ended.
+    async fn conclude(&mut self, running: &Running) -> Phase {
+        self.sweep().await;
+        let (cause, record) = match self.world.store.exit(&self.record.id).await {
+            Ok(Some(record)) => (Cause::of(&record, self.record.stop.as_ref()), Some(record)),
+            Ok(None) => (
+                Cause::Lost {
+                    reason: "its shim ended without a record: it was killed, or the host went down".to_owned(),
+                },
+                None,
+            ),
+            Err(error) => (Cause::Lost { reason: error.to_string() }, None),
+        };
+        let at = record.as_ref().map_or_else(|| self.world.clock.now(), |record| record.at);
+        Phase::Exited(Exited { cause, record, at, started: Some(running.started) })
+    }
+
+    async fn sweep(&self) {
+        if let Err(error) = self.world.launcher.sweep(&self.record.id).await {
+            tracing::error!(CLEARML_RUN_ID = %self.record.id, %error, "something of the run may be left");
+        }
+    }
+}

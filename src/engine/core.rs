@@ -291,12 +291,12 @@ impl Core {
 
     fn free(&mut self, run: &RunId, worker: &WorkerName) {
         self.pool.release(run);
-        if let Some(post) = self.posts.get_mut(worker) {
-            if post.active.as_ref() == Some(run) {
-                post.active = None;
-                post.idle_since = self.turns;
-                self.eager += 1;
-            }
+        if let Some(post) = self.posts.get_mut(worker)
+            && post.active.as_ref() == Some(run)
+        {
+            post.active = None;
+            post.idle_since = self.turns;
+            self.eager += 1;
         }
     }
 

@@ -58,6 +58,7 @@ impl Drop for Drive {
 
 /// What a step leads to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one value a phase, never stored")]
 enum Next {
     /// The next phase.
     Phase(Phase),

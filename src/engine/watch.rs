@@ -44,10 +44,10 @@ pub async fn run(
                     let memory = memories.entry(task.run.clone()).or_default();
                     let state = states.get(&task.task).copied();
                     let longest = settings.longest_callback.as_secs();
-                    if let Some(reason) = memory.judge(state, &task.worker, now, longest) {
-                        if news.send(News::Stop { run: task.run.clone(), reason }).await.is_err() {
-                            return;
-                        }
+                    if let Some(reason) = memory.judge(state, &task.worker, now, longest)
+                        && news.send(News::Stop { run: task.run.clone(), reason }).await.is_err()
+                    {
+                        return;
                     }
                 }
                 settings.watch_interval

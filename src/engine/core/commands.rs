@@ -58,10 +58,8 @@ impl Core {
 
     async fn stop_worker(&mut self, name: &WorkerName, now: bool) -> Result<WorkerView, EngineError> {
         let view = self.set_intent(name, Intent::Stopped).await?;
-        if now {
-            if let Some(run) = self.post(name)?.active.clone() {
-                self.stop(&run, StopReason::WorkerStopped, None);
-            }
+        if now && let Some(run) = self.post(name)?.active.clone() {
+            self.stop(&run, StopReason::WorkerStopped, None);
         }
         Ok(view)
     }

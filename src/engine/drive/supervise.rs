@@ -45,10 +45,11 @@ impl Drive {
             tokio::select! {
                 () = &mut gone => break,
                 changed = self.stop.changed() => {
-                    if changed.is_ok() && self.take_stop().await {
-                        if let Some(stop) = self.record.stop.clone() {
-                            self.hand_on(running, &stop).await;
-                        }
+                    if changed.is_ok()
+                        && self.take_stop().await
+                        && let Some(stop) = self.record.stop.clone()
+                    {
+                        self.hand_on(running, &stop).await;
                     }
                     if changed.is_err() {
                         // The core is gone, and this task is about to be: the shim goes on.

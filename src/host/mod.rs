@@ -1,3 +1,7 @@
 //! The host behind the engine's ports.
 
+pub mod clock;
+pub mod journal;
+pub mod notify;
 pub mod store;
+pub mod users;

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test writes what a crash or another version left")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -26,3 +26,6 @@ pub mod engine;
 pub mod host;
 #[cfg(feature = "daemon")]
 pub mod server;
+
+#[cfg(all(test, feature = "daemon"))]
+mod fakes;

@@ -275,6 +275,12 @@ impl Core {
         if !record.holds_lease() {
             self.free(&record.id, &record.worker);
         }
+        if let Phase::Claimed(claimed) = &record.phase
+            && claimed.popped
+        {
+            // The queue may hold more, and another Worker may be idle.
+            self.eager += 1;
+        }
         if moved {
             self.emit_phase(&record);
         }

@@ -155,6 +155,10 @@ impl Engine {
         side.spawn(report::run(world.clone(), Arc::clone(&settings), demand.clone(), machine));
         core.run(shutdown).await;
         side.shutdown().await;
-        report::farewell(&world, &demand.borrow()).await;
+        let last = demand.borrow().clone();
+        report::farewell(&world, &last).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

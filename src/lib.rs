@@ -24,5 +24,7 @@ pub mod ctl;
 pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod host;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 #[cfg(feature = "daemon")]
 pub mod server;

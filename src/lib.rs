@@ -24,6 +24,8 @@ pub mod ctl;
 pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod host;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 #[cfg(feature = "daemon")]
 pub mod server;
 

@@ -231,12 +231,19 @@ pub enum Entry {
         /// The code.
         code: String,
     },
-    /// `INTERPRETER FILE`, such as `/bin/bash run.sh`.
+    /// `INTERPRETER FILE`, such as `bash run.sh`; the interpreter is looked up on the payload's PATH.
     Other {
         /// The interpreter and its own arguments.
         command: Vec<String>,
         /// Below the working directory.
         file: PathBuf,
+    },
+    /// `INTERPRETER CODE`, such as `bash -c 'make run'`.
+    OtherCode {
+        /// The interpreter and its own arguments, the one that announces code last.
+        command: Vec<String>,
+        /// The code.
+        code: String,
     },
 }
 

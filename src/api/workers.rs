@@ -1,0 +1,67 @@
+//! The service `Workers`.
+
+use tonic::{Request, Response, Status};
+
+use super::audit::Call;
+use super::parse::worker_name;
+use super::status;
+use crate::engine::handle::{Handle, WorkerDraft};
+use crate::rpc::v1;
+
+pub(super) struct WorkersService {
+    pub(super) handle: Handle,
+}
+
+#[tonic::async_trait]
+impl v1::workers_server::Workers for WorkersService {
+    async fn add(&self, request: Request<v1::AddWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (call, asked) = Call::open(request, "Workers.Add", describe);
+        call.close(async {
+            let draft = WorkerDraft::try_from(asked)?;
+            Ok(self.handle.add_worker(draft).await.map_err(status::of_addition)?.into())
+        })
+        .await
+    }
+
+    async fn list(&self, _: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let workers = self.handle.workers().await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
+    }
+
+    async fn get(&self, request: Request<v1::GetWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let name = worker_name(&request.into_inner().name)?;
+        Ok(Response::new(self.handle.worker(&name).await?.into()))
+    }
+
+    async fn stop(&self, request: Request<v1::StopWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (call, asked) = Call::open(request, "Workers.Stop", |asked| format!("{} now={}", asked.name, asked.now));
+        call.close(async { Ok(self.handle.stop_worker(worker_name(&asked.name)?, asked.now).await?.into()) }).await
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (call, asked) = Call::open(request, "Workers.Resume", |asked| asked.name.clone());
+        call.close(async { Ok(self.handle.resume_worker(worker_name(&asked.name)?).await?.into()) }).await
+    }
+
+    async fn remove(
+        &self,
+        request: Request<v1::RemoveWorkerRequest>,
+    ) -> Result<Response<v1::RemoveWorkerResponse>, Status> {
+        let (call, asked) = Call::open(request, "Workers.Remove", |asked| format!("{} now={}", asked.name, asked.now));
+        call.close(async {
+            self.handle.remove_worker(worker_name(&asked.name)?, asked.now).await?;
+            Ok(v1::RemoveWorkerResponse {})
+        })
+        .await
+    }
+}
+
+fn describe(asked: &v1::AddWorkerRequest) -> String {
+    format!(
+        "{} queues={} gpus={} user={}",
+        asked.name.as_deref().unwrap_or("(unnamed)"),
+        asked.queues.join(","),
+        asked.gpus.as_deref().unwrap_or("(any)"),
+        asked.user.as_deref().unwrap_or("(default)"),
+    )
+}

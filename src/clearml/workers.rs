@@ -1,0 +1,112 @@
+//! Workers: their life at the server and the machine's figures.
+
+use serde_json::{Map, Value, json};
+
+use super::Client;
+use super::failure::Failure;
+use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::machine::{GpuStats, MachineStats};
+use crate::engine::ports::WorkerReport;
+
+/// How long the server keeps a worker that says nothing, in seconds; its own default.
+const KEEP_S: u32 = 600;
+
+impl Client {
+    pub(super) async fn announce(&self, worker: &WorkerName, queues: &[QueueId]) -> Result<(), Failure> {
+        let parameters = json!({ "worker": worker, "queues": queues, "timeout": KEEP_S });
+        self.call("workers.register", "", &parameters).await.map(drop)
+    }
+
+    pub(super) async fn withdraw(&self, worker: &WorkerName) -> Result<(), Failure> {
+        self.call("workers.unregister", "", &json!({ "worker": worker })).await.map(drop)
+    }
+
+    pub(super) async fn send_report(&self, report: &WorkerReport) -> Result<(), Failure> {
+        let WorkerReport { worker, queues, task, stats, at } = report;
+        let mut parameters = json!({ "worker": worker, "timestamp": at, "queues": queues });
+        // Without `task` and `queue` the server takes the worker for idle.
+        if let Some((task, queue)) = task {
+            parameters["task"] = json!(task);
+            parameters["queue"] = json!(queue);
+        }
+        if let Some(stats) = stats {
+            parameters["machine_stats"] = machine_stats(stats);
+        }
+        self.call("workers.status_report", "", &parameters).await.map(drop)
+    }
+}
+
+/// In the server's field names. It knows lists and single numbers, and drops zeros itself.
+fn machine_stats(stats: &MachineStats) -> Value {
+    let MachineStats {
+        cpu_usage,
+        cpu_temperature,
+        memory_used,
+        memory_free,
+        disk_free_home,
+        disk_read,
+        disk_write,
+        network_tx,
+        network_rx,
+        gpus,
+    } = stats;
+    let singles = [
+        ("memory_used", memory_used),
+        ("memory_free", memory_free),
+        ("disk_free_home", disk_free_home),
+        ("disk_read", disk_read),
+        ("disk_write", disk_write),
+        ("network_tx", network_tx),
+        ("network_rx", network_rx),
+    ];
+    let lists = [("cpu_usage", cpu_usage), ("cpu_temperature", cpu_temperature)];
+    let mut fields = Map::new();
+    for (name, value) in singles {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            fields.insert(name.to_owned(), json!(value));
+        }
+    }
+    for (name, value) in lists {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            fields.insert(name.to_owned(), json!([value]));
+        }
+    }
+    let of_gpus: [(&str, fn(&GpuStats) -> f64); 4] = [
+        ("gpu_usage", |gpu| gpu.usage),
+        ("gpu_temperature", |gpu| gpu.temperature),
+        ("gpu_memory_free", |gpu| gpu.memory_free),
+        ("gpu_memory_used", |gpu| gpu.memory_used),
+    ];
+    for (name, read) in of_gpus {
+        // A gap would move the figures of one GPU to another.
+        let figures: Vec<f64> = gpus.iter().map(read).map(|v| if v.is_finite() { v } else { 0.0 }).collect();
+        if !figures.is_empty() {
+            fields.insert(name.to_owned(), json!(figures));
+        }
+    }
+    Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_go_out_in_the_shapes_that_the_server_knows_and_unknown_ones_not_at_all() {
+        let stats = MachineStats {
+            cpu_usage: Some(12.5),
+            memory_free: Some(1024.0),
+            disk_read: Some(f64::NAN),
+            gpus: vec![GpuStats { usage: 3.0, ..GpuStats::default() }, GpuStats::default()],
+            ..MachineStats::default()
+        };
+        let zeros = json!([0.0, 0.0]);
+        assert_eq!(
+            machine_stats(&stats),
+            json!({
+                "cpu_usage": [12.5], "memory_free": 1024.0, "gpu_usage": [3.0, 0.0], "gpu_temperature": zeros,
+                "gpu_memory_free": zeros, "gpu_memory_used": zeros,
+            })
+        );
+    }
+}

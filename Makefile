@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh Debian or Ubuntu with a Rust toolchain: `make demo` and `make test`.
+
+CARGO ?= cargo
+PROFILE ?= debug
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET_DIR)/$(PROFILE)
+VENV := $(TARGET_DIR)/test-venv
+CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
+.PHONY: help build shim demo test test-unit check fmt deny prepare prepare-test clean
+
+help:
+	@echo "make demo    build, then show a real training task from queue to completed"
+	@echo "make test    install what the tests need, then run them all"
+	@echo "make check   formatting, lints, licences, layering"
+	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
+	@echo "make shim    the static shim alone, as it is packaged"
+
+build: prepare
+	$(CARGO) build $(CARGO_FLAGS) --bins
+
+# As it is packaged: static, without tokio, TLS or SQLite.
+shim: prepare
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile shim --target $(HOST) \
+	  --no-default-features --bin clearmld-shim
+	@ls -l $(TARGET_DIR)/$(HOST)/shim/clearmld-shim
+
+demo: build
+	packaging/demo/demo.sh $(abspath $(BIN))
+
+test: prepare-test build shim
+	CLEARMLD_TEST_PYTHON=$(abspath $(VENV))/bin/python CLEARMLD_TEST_SHIM=$(abspath $(TARGET_DIR)/$(HOST)/shim/clearmld-shim) \
+	  $(CARGO) test --locked -- --test-threads=4
+
+test-unit:
+	$(CARGO) test --locked --lib
+
+check: prepare
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --bin clearmld-shim -- -D warnings
+	$(CARGO) test --locked --test layering
+
+deny:
+	$(CARGO) deny --locked check
+
+fmt:
+	$(CARGO) fmt --all
+
+prepare:
+	@tests/prepare/host.sh build
+
+prepare-test: prepare
+	@tests/prepare/host.sh test
+	@tests/prepare/python.sh $(VENV)
+
+clean:
+	$(CARGO) clean

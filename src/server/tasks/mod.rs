@@ -1,0 +1,73 @@
+//! `tasks.*`: the document, its state machine, and what changes it.
+
+pub(super) mod artifacts;
+pub(super) mod clone;
+mod document;
+pub(super) mod edit;
+mod legacy;
+pub(super) mod many;
+pub(super) mod parameters;
+pub(super) mod queueing;
+pub(super) mod read;
+pub(super) mod remove;
+pub(super) mod state;
+pub(super) mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub(super) use document::put;
+pub(super) use queueing::back_to_before_the_queue;
+
+use super::Shared;
+use super::call::{ApiError, Call};
+use super::store::{Documents, Kind, Narrow};
+use super::time::Moment;
+use crate::domain::task::TaskStatus;
+
+const WATCHDOG_PERIOD: Duration = Duration::from_secs(900);
+const WATCHDOG_SILENCE_MS: i64 = 7_200_000;
+
+/// The task that a call names, for a change of it.
+pub(super) fn asked(call: &Call<'_>) -> Result<Value, ApiError> {
+    call.existing(Kind::Task, &call.required_text("task")?)
+}
+
+/// The status of a task document.
+pub(super) fn status_of(task: &Value) -> TaskStatus {
+    TaskStatus::parse(task["status"].as_str().unwrap_or_default())
+}
+
+/// Stops, every quarter of an hour, the tasks that nobody has been heard of for two hours.
+pub(super) async fn watchdog(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(WATCHDOG_PERIOD).await;
+        let now = Moment::now();
+        // A failure here is the database's; the next call of a client will hear of it.
+        let _ = shared.store.run(move |documents| stop_silent_tasks(documents, now)).await;
+    }
+}
+
+fn stop_silent_tasks(documents: &Documents<'_>, now: Moment) -> Result<(), ApiError> {
+    let narrow = Narrow { statuses: vec!["in_progress".to_owned()], ..Narrow::default() };
+    for mut task in documents.list(Kind::Task, &narrow)? {
+        let heard = task["last_update"].as_str().and_then(Moment::parse);
+        if heard.is_some_and(|heard| now.millis() - heard.millis() > WATCHDOG_SILENCE_MS) {
+            for (field, value) in [
+                ("status", "stopped".to_owned()),
+                ("status_reason", "Forced stop (non-responsive)".to_owned()),
+                ("status_message", "Forced stop (non-responsive)".to_owned()),
+                ("status_changed", now.text()),
+                ("last_update", now.text()),
+                ("last_change", now.text()),
+                ("completed", now.text()),
+            ] {
+                task[field] = json!(value);
+            }
+            put(documents, &task)?;
+        }
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Against a scripted server on loopback.
 
 mod calls;
+mod desk;
 mod scripted;
 mod session;
 

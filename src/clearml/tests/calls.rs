@@ -226,9 +226,22 @@ async fn an_answer_that_makes_no_sense_is_an_error_with_a_hint() {
         (500, "", "\u{7}bell", "500/0"),
     ] {
         let (headers, body) = (headers.to_owned(), body.to_owned());
-        let reply = move |_: &_| Some(Reply(status, headers.clone(), body.clone()));
+        let reply = move |_: &_| Some(Reply(status, headers.clone(), body.clone().into()));
         let server = Scripted::with_login(1 << 20, reply).await;
         let error = client(&server).ping(&task("t1")).await.expect_err("nonsense").to_string();
         assert!(error.contains(hint) && error.len() < 1000 && !error.contains('\u{7}'), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_unpacks_to_more_than_is_sane_is_cut_off() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..65 {
+        std::io::Write::write_all(&mut packed, &vec![b' '; 1 << 20]).expect("it is packed");
+    }
+    let packed = packed.finish().expect("it is packed");
+    let headers = "Content-Encoding: gzip\r\n";
+    let server = Scripted::with_login(1 << 20, move |_| Some(Reply(200, headers.to_owned(), packed.clone()))).await;
+    let error = client(&server).ping(&task("t1")).await.expect_err("a bomb").to_string();
+    assert!(error.contains("larger than 64 MiB"), "{error}");
 }

@@ -26,7 +26,7 @@ impl Seen {
 }
 
 /// What is answered: status, further headers, body.
-pub(super) struct Reply(pub(super) u16, pub(super) String, pub(super) String);
+pub(super) struct Reply(pub(super) u16, pub(super) String, pub(super) Vec<u8>);
 
 type Script = Box<dyn FnMut(&Seen) -> Option<Reply> + Send>;
 
@@ -38,12 +38,12 @@ pub(super) struct Scripted {
 
 pub(super) fn ok(data: &Value) -> Option<Reply> {
     let body = json!({ "meta": { "result_code": 200, "result_subcode": 0, "result_msg": "OK" }, "data": data });
-    Some(Reply(200, String::new(), body.to_string()))
+    Some(Reply(200, String::new(), body.to_string().into()))
 }
 
 pub(super) fn refuse(code: u16, subcode: u32, message: &str) -> Option<Reply> {
     let body = json!({ "meta": { "result_code": code, "result_subcode": subcode, "result_msg": message }, "data": {} });
-    Some(Reply(code, String::new(), body.to_string()))
+    Some(Reply(code, String::new(), body.to_string().into()))
 }
 
 /// A token as the server makes them; `mark` tells it from others.
@@ -110,7 +110,7 @@ async fn serve(stream: TcpStream, script: Arc<Mutex<Script>>, log: Arc<Mutex<Vec
         log.lock().ok()?.push(seen.clone());
         let Reply(status, headers, body) = (script.lock().ok()?)(&seen)?;
         let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).await.ok()?;
+        stream.write_all(&[head.into_bytes(), body].concat()).await.ok()?;
     }
 }
 

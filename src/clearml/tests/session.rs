@@ -23,7 +23,7 @@ fn queue() -> QueueId {
 fn faults(codes: &'static [u16], headers: &'static str) -> impl FnMut(&Seen) -> Option<Reply> + Send + 'static {
     let mut codes = codes.iter();
     move |_| match codes.next() {
-        Some(code) => Some(Reply(*code, headers.to_owned(), "<html>busy</html>".to_owned())),
+        Some(code) => Some(Reply(*code, headers.to_owned(), "<html>busy</html>".into())),
         None => ok(&json!({})),
     }
 }

@@ -50,12 +50,18 @@ async fn a_server_that_refuses_every_token_is_asked_twice_and_no_more() {
     assert!(matches!(*client.link().borrow(), ServerLink::Down { .. }));
 }
 
-#[tokio::test]
-async fn wrong_credentials_are_told_after_one_login() {
+#[tokio::test(start_paused = true)]
+async fn wrong_credentials_are_told_after_one_login_and_not_tried_again_at_once() {
     let server = Scripted::start(|_| refuse(401, 22, "invalid credentials")).await;
-    let error = client(&server).ping(&task()).await.expect_err("refused");
-    assert!(error.to_string().contains("invalid credentials"), "{error}");
+    let client = client(&server);
+    for _ in 0..3 {
+        let error = soon(client.ping(&task())).await.expect_err("refused");
+        assert!(error.to_string().contains("invalid credentials"), "{error}");
+    }
     assert_eq!(server.paths(), ["/auth.login"]);
+    advance(Duration::from_secs(11)).await;
+    soon(client.ping(&task())).await.expect_err("refused");
+    assert_eq!(server.paths(), ["/auth.login", "/auth.login"]);
 }
 
 #[tokio::test]

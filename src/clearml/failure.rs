@@ -16,6 +16,14 @@ impl Failure {
         Self::Incomprehensible { reason: reason.into() }
     }
 
+    /// Whether the server answered at all.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => false,
+            Self::Unauthorized { .. } | Self::Rejected { .. } | Self::Incomprehensible { .. } => true,
+        }
+    }
+
     pub(super) fn of(self, call: &'static str) -> ServerError {
         match self {
             Self::Unreachable { reason, maybe_done } => ServerError::Unreachable { call, reason, maybe_done },

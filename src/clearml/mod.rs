@@ -11,6 +11,7 @@
 //! [`ServerError::Unreachable`]: crate::engine::ports::ServerError::Unreachable
 
 mod config;
+mod desk;
 mod events;
 mod failure;
 mod http;

@@ -21,6 +21,8 @@ use crate::engine::handle::ServerLink;
 
 /// After a renewal that failed, while the old token still lives.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+/// After a login that the server refused: wrong credentials seldom become right, and must not lock an account.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -140,6 +142,7 @@ impl Session {
             match &current {
                 Some(token) if at.elapsed() < RENEWAL_PAUSE => return Ok(token.clone()),
                 None if *at >= arrived => return Err(failure.clone()),
+                None if failure.is_answer() && at.elapsed() < REFUSAL_PAUSE => return Err(failure.clone()),
                 _ => {}
             }
         }
@@ -177,10 +180,12 @@ impl Session {
     /// Repeats what failed for a while, as long as repeating is safe and patience lasts.
     async fn persist(&self, request: &Request, identity: &Identity, patience: &mut Patience) -> Result<Value, Failure> {
         let mut maybe_done = false;
-        let mut reason = String::from("it asked us to wait");
+        let mut reason = String::new();
         loop {
-            let held_back = self.held_back();
-            if held_back.is_none() {
+            if let Some(at) = self.held_back() {
+                let left = at.saturating_duration_since(Instant::now()).as_secs();
+                reason = format!("it asked for a pause, of which {left} s are left");
+            } else {
                 match self.http.exchange(request, identity).await {
                     Outcome::Done(answer) => return Ok(answer),
                     Outcome::Final(failure) => return Err(failure),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::failure::{Failure, tame};
+use super::failure::Failure;
 use crate::domain::ids::InvalidId;
 
 /// A text; numbers and truth values as they are written, anything else is empty.
@@ -80,9 +80,4 @@ pub(super) fn lines(value: Option<&Value>) -> Option<String> {
         Value::Array(lines) => Some(lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
     }
-}
-
-/// For an error: a name that a person gave, in one line.
-pub(super) fn quoted(text: &str) -> String {
-    format!("`{}`", tame(text))
 }

@@ -36,6 +36,8 @@ impl Client {
     }
 }
 
+type Figure = fn(&GpuStats) -> f64;
+
 /// In the server's field names. It knows lists and single numbers, and drops zeros itself.
 fn machine_stats(stats: &MachineStats) -> Value {
     let MachineStats {
@@ -71,7 +73,7 @@ fn machine_stats(stats: &MachineStats) -> Value {
             fields.insert(name.to_owned(), json!([value]));
         }
     }
-    let of_gpus: [(&str, fn(&GpuStats) -> f64); 4] = [
+    let of_gpus: [(&str, Figure); 4] = [
         ("gpu_usage", |gpu| gpu.usage),
         ("gpu_temperature", |gpu| gpu.temperature),
         ("gpu_memory_free", |gpu| gpu.memory_free),

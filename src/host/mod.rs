@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod journal;
+pub mod machine;
 pub mod notify;
 pub mod store;
 pub mod users;

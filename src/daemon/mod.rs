@@ -1,0 +1,182 @@
+//! Composition: from what the operator chose to a host that serves. In this order: the state directory is locked, the
+//! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
+
+mod plan;
+mod signals;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Duration, interval};
+
+use crate::api::{self, Door};
+use crate::clearml::{Client, ClientError};
+use crate::engine::handle::{Handle, HostStatus, ServerLink};
+use crate::engine::ports::{ClearMl, Desk, StoreError};
+use crate::engine::{Engine, World};
+use crate::host::launch::{self, ChooseError};
+use crate::host::machine::HostMachine;
+use crate::host::store::{FileStore, OpenError, StateDirectory};
+use crate::host::{clock, notify};
+use crate::server::{self, LocalServer, StartError};
+
+pub use plan::{Plan, PlanError, Server};
+
+/// Why the daemon did not come up, or ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The control socket.
+    #[error(transparent)]
+    Socket(#[from] api::BindError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
+    /// The embedded server.
+    #[error(transparent)]
+    Local(#[from] StartError),
+    /// The client of the server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// How shims are started.
+    #[error(transparent)]
+    Launcher(#[from] ChooseError),
+    /// The shim's program.
+    #[error("clearmld-shim is not beside {daemon} nor in /usr/lib/clearmld: install the whole package, or build it with `make build`")]
+    NoShim {
+        /// Our own program.
+        daemon: PathBuf,
+    },
+    /// Signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// The door broke.
+    #[error(transparent)]
+    Door(#[from] api::ServeError),
+}
+
+/// Serves until SIGTERM or SIGINT. Runs go on without the daemon.
+///
+/// # Errors
+/// When it cannot come up.
+pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
+    let directory = StateDirectory::open(&plan.state_dir, clock::mint_state())?;
+    let state = directory.id().clone();
+    let listening = api::bind(&plan.socket)?;
+    let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
+    let local = start_local(&plan, directory.path()).await?;
+    let client = Client::new(plan.client(local.as_ref()))?;
+    let launcher = launch::choose(&state, &shim_program()?).await?;
+    let outfits = plan.outfits(directory.path(), client.identity(), listening.path());
+    let mut settings = plan.settings.clone();
+    settings.state_id = state.clone();
+    settings.remarks.extend(listening.remark.clone());
+    settings.remarks.extend(outfits.users.remark());
+    let world = World {
+        clearml: Arc::new(client.clone()),
+        link: client.link(),
+        launcher,
+        store: Arc::new(FileStore::new(directory)),
+        outfitter: Arc::new(outfits),
+        clock: Arc::new(clock::HostClock),
+    };
+    let machine = Box::new(HostMachine::new(&plan.state_dir));
+    let (engine, handle) = Engine::adopt(world, settings, machine).await?;
+    for remark in engine.remarks() {
+        tracing::warn!("{remark}");
+    }
+    let door = Door {
+        listening,
+        handle: handle.clone(),
+        desk: Arc::new(client) as Arc<dyn Desk>,
+        state,
+        inside: api::access::inside_a_run,
+    };
+    attend(engine, handle, door, signals, &plan).await?;
+    if let Some(local) = local {
+        local.stop().await;
+    }
+    Ok(())
+}
+
+/// The daemon's life proper.
+async fn attend(
+    engine: Engine,
+    handle: Handle,
+    door: Door,
+    mut signals: signals::Signals,
+    plan: &Plan,
+) -> Result<(), DaemonError> {
+    let (close, closing) = watch::channel(false);
+    let closed = |mut closing: watch::Receiver<bool>| async move {
+        // A sender that is gone means the same.
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
+    let pulse = engine.pulse();
+    let socket = door.listening.path().to_owned();
+    let serving = api::serve(door, closed(closing.clone()));
+    let running = engine.run(closed(closing.clone()));
+    let announcing = announce(handle, socket);
+    let watching = async {
+        tokio::select! {
+            () = signals.shutdown(plan) => {}
+            () = notify::watchdog(pulse) => {}
+            () = announcing => {}
+        }
+        notify::stopping();
+        tracing::info!("going down; runs go on");
+        let _ = close.send(true);
+    };
+    let (served, (), ()) = tokio::join!(serving, running, watching);
+    served.map_err(DaemonError::from)
+}
+
+/// READY, then one line of status now and then.
+async fn announce(handle: Handle, socket: PathBuf) {
+    let mut said = String::new();
+    let mut look = interval(Duration::from_secs(2));
+    loop {
+        look.tick().await;
+        let Ok(status) = handle.status().await else { return std::future::pending().await };
+        let line = line(&status);
+        if said.is_empty() {
+            notify::ready(&line);
+            tracing::info!(socket = %socket.display(), "ready: {line}");
+        } else if said != line {
+            notify::status(&line);
+        }
+        said = line;
+    }
+}
+
+fn line(status: &HostStatus) -> String {
+    let server = match (&status.link, status.server.api_url.is_empty()) {
+        (_, true) => "no server configured".to_owned(),
+        (ServerLink::Unknown, false) => "server not asked yet".to_owned(),
+        (ServerLink::Up { .. }, false) => "server up".to_owned(),
+        (ServerLink::Down { reason, .. }, false) => format!("server down: {reason}"),
+    };
+    let draining = if status.draining { ", draining" } else { "" };
+    format!("{} workers, {} runs, {} to be reported{draining}; {server}", status.workers, status.live_runs, status.unsettled_runs)
+}
+
+async fn start_local(plan: &Plan, root: &Path) -> Result<Option<LocalServer>, DaemonError> {
+    let Server::Local { api, files } = &plan.server else { return Ok(None) };
+    let config = server::ServerConfig { api: *api, files: *files, directory: root.join("server") };
+    let local = server::start(config).await?;
+    tracing::info!(api = local.api_url(), files = local.files_url(), "the embedded ClearML server is up");
+    Ok(Some(local))
+}
+
+/// Beside our own program (a build, /usr/libexec), else where packages put it.
+fn shim_program() -> Result<PathBuf, DaemonError> {
+    let daemon = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/bin/clearmld"));
+    let beside = daemon.with_file_name("clearmld-shim");
+    let packaged = PathBuf::from("/usr/lib/clearmld/clearmld-shim");
+    [packaged, beside].into_iter().rev().find(|path| path.is_file()).ok_or(DaemonError::NoShim { daemon })
+}
+

@@ -1,0 +1,265 @@
+//! A server, a daemon on it, and what tests ask of both.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use clearmld::clearml::{Client, ClientConfig, ClientCredentials, Verify};
+use clearmld::domain::ids::{TaskId, UnixMillis};
+use clearmld::engine::ports::{Desk, DeskTaskDetail, Submission};
+use clearmld::server::{LocalServer, ServerConfig};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "closed"];
+
+/// A throw-away world.
+pub(crate) struct World {
+    pub(crate) server: LocalServer,
+    pub(crate) desk: Client,
+    dir: tempfile::TempDir,
+    daemon: Option<Child>,
+}
+
+impl World {
+    /// A server, and a daemon with one CPU worker on queue `default`.
+    pub(crate) async fn new() -> Self {
+        let mut world = Self::without_daemon().await;
+        world.start_daemon();
+        world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
+        world
+    }
+
+    pub(crate) async fn without_daemon() -> Self {
+        // The environments of all tests are shared below target/, as they are on a host.
+        let dir = tempfile::Builder::new().prefix("clearmld-test.").tempdir().expect("a directory");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let config = ServerConfig { api: any, files: any, directory: dir.path().join("server") };
+        let server = clearmld::server::start(config).await.expect("the local server");
+        let credentials = server.credentials();
+        let desk = Client::new(ClientConfig {
+            api_url: server.api_url(),
+            web_url: server.web_url(),
+            files_url: server.files_url(),
+            credentials: ClientCredentials::KeyPair {
+                access_key: credentials.access_key.clone(),
+                secret_key: credentials.secret_key.clone(),
+            },
+            verify: Verify::Yes,
+            host: "tests".into(),
+            request_token_expiration_s: None,
+        })
+        .expect("a client");
+        Self { server, desk, dir, daemon: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("clearmld.sock")
+    }
+
+    pub(crate) fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon").id()
+    }
+
+    /// The environment that points a ClearML client at this server.
+    pub(crate) fn server_environment(&self) -> Vec<(&'static str, String)> {
+        let credentials = self.server.credentials();
+        vec![
+            ("CLEARML_API_HOST", self.server.api_url()),
+            ("CLEARML_WEB_HOST", self.server.web_url()),
+            ("CLEARML_FILES_HOST", self.server.files_url()),
+            ("CLEARML_API_ACCESS_KEY", credentials.access_key.clone()),
+            ("CLEARML_API_SECRET_KEY", credentials.secret_key.expose_secret().to_owned()),
+        ]
+    }
+
+    pub(crate) fn start_daemon(&mut self) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("clearmld.log"))
+            .expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clearmld"));
+        command
+            .args(["--state-dir".as_ref(), self.dir.path().join("state").as_os_str()])
+            .args(["--socket".as_ref(), self.socket().as_os_str()])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("CLEARML_WORKER_NAME", "testhost")
+            .envs(self.server_environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.daemon = Some(command.spawn().expect("clearmld starts"));
+        let began = Instant::now();
+        while !self.ctl(&["status"]).status.success() {
+            let gone = self.daemon.as_mut().expect("a daemon").try_wait().expect("asked");
+            assert!(gone.is_none(), "clearmld ended: {gone:?}\n{}", self.daemon_log());
+            assert!(began.elapsed() < Duration::from_secs(30), "clearmld does not answer\n{}", self.daemon_log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("a daemon");
+        daemon.kill().expect("killed");
+        daemon.wait().expect("reaped");
+    }
+
+    pub(crate) fn daemon_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("clearmld.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn ctl(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_clearmlctl"))
+            .args(args)
+            .env("CLEARMLD_SOCKET", self.socket())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .expect("clearmlctl starts")
+    }
+
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.ctl(args);
+        assert!(output.status.success(), "{args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.daemon_log());
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.extend(["--output", "json"]);
+        serde_json::from_str(&self.ok(&args)).expect("JSON")
+    }
+
+    /// A literal Python script, queued.
+    pub(crate) async fn submit(&self, script: &str, requirements: &str) -> TaskId {
+        self.submit_with(|submission| {
+            submission.diff = Some(script.to_owned());
+            submission.requirements = Some(requirements.to_owned());
+        })
+        .await
+    }
+
+    pub(crate) async fn submit_with(&self, change: impl FnOnce(&mut Submission)) -> TaskId {
+        let mut submission = Submission {
+            name: "a test".into(),
+            project: Some("tests".into()),
+            kind: "training".into(),
+            binary: "python".into(),
+            working_dir: ".".into(),
+            entry_point: "program.py".into(),
+            queue: Some("default".into()),
+            requirements: Some(String::new()),
+            ..Submission::default()
+        };
+        change(&mut submission);
+        self.desk.submit(&submission).await.expect("submitted")
+    }
+
+    pub(crate) async fn task(&self, task: &TaskId) -> DeskTaskDetail {
+        Desk::task(&self.desk, task).await.expect("asked").expect("there")
+    }
+
+    /// Waits for a terminal status.
+    pub(crate) async fn end(&self, task: &TaskId) -> DeskTaskDetail {
+        let began = Instant::now();
+        loop {
+            let detail = self.task(task).await;
+            if TERMINAL.contains(&detail.task.status.as_str()) {
+                return detail;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(240),
+                "the task does not end: {detail:#?}\n{}\n{}",
+                self.log(task).await,
+                self.daemon_log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(crate) async fn log(&self, task: &TaskId) -> String {
+        let mut text = String::new();
+        let mut after: Option<UnixMillis> = None;
+        loop {
+            let events = self.desk.log(task, after, 5000).await.expect("asked");
+            let Some(last) = events.last() else { return text };
+            after = Some(last.stamp);
+            text.extend(events.iter().map(|event| event.text.as_str()));
+        }
+    }
+
+    /// Waits until the task's log at the server shows `wanted`.
+    pub(crate) async fn log_shows(&self, task: &TaskId, wanted: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log(task).await;
+            if log.contains(wanted) {
+                return log;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "no `{wanted}` in the log: {log}\n{:#?}\n{}",
+                self.task(task).await,
+                self.daemon_log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(crate) async fn completes(&self, task: &TaskId) -> String {
+        let detail = self.end(task).await;
+        let log = self.log(task).await;
+        assert_eq!(detail.task.status, "completed", "{}\n{log}\n{}", detail.task.status_reason, self.daemon_log());
+        log
+    }
+
+    /// Fails; its reason.
+    pub(crate) async fn fails(&self, task: &TaskId) -> String {
+        let detail = self.end(task).await;
+        assert_eq!(detail.task.status, "failed", "{}\n{}", self.log(task).await, self.daemon_log());
+        detail.task.status_reason
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            for worker in ["testhost:cpu:0", "testhost:cpu:1"] {
+                let _ = Command::new(env!("CARGO_BIN_EXE_clearmlctl"))
+                    .args(["worker", "stop", "--now", worker])
+                    .env("CLEARMLD_SOCKET", self.dir.path().join("clearmld.sock"))
+                    .output();
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// Whether a process of the host still has this marker in its command line.
+pub(crate) fn processes_with(marker: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc") {
+        let name = entry.expect("an entry").file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(marker) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}

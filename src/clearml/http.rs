@@ -134,6 +134,8 @@ impl Http {
         let mut reason = chain(&error.without_url());
         if self.no_authorities && self.base.scheme() == "https" {
             reason.push_str("; this host has no CA certificates: install ca-certificates and restart clearmld");
+        } else if reason.contains("certificate") {
+            reason.push_str("; api.verify_certificate can name the certificate authorities that are to be trusted");
         }
         Outcome::Later { reason, maybe_done, wait: None }
     }

@@ -97,16 +97,26 @@ impl Client {
     }
 
     /// A popped task still has status `queued`. Enqueueing it again would be refused (no transition from `queued` to
-    /// `queued`) or make the server forget its status before, so only the entry is put back. One that was stopped
-    /// or reset meanwhile is queued again, since that is what its owner did before; a running or ended one is not.
+    /// `queued`) or make the server forget its status before, so only the entry is put back. One that was stopped or
+    /// reset meanwhile is left alone: its owner has decided. Whether a running one may be queued, the server says.
     pub(super) async fn return_to_queue(&self, queue: &QueueId, task: &TaskId, reason: &str) -> Result<(), Failure> {
         let state = self.states(std::slice::from_ref(task)).await?.into_iter().next();
-        let Some(state) = state else { return Ok(()) };
-        let added = if state.status == TaskStatus::Queued {
-            self.call("queues.add_task", V, &json!({ "queue": queue, "task": task })).await
-        } else {
-            let note = json!({ "queue": queue, "task": task, "status_reason": reason, "status_message": "" });
-            self.call("tasks.enqueue", TASKS, &note).await
+        let added = match state.map(|state| state.status) {
+            Some(TaskStatus::Queued) => self.call("queues.add_task", V, &json!({ "queue": queue, "task": task })).await,
+            Some(TaskStatus::InProgress | TaskStatus::Unknown) => {
+                let note = json!({ "queue": queue, "task": task, "status_reason": reason, "status_message": "" });
+                self.call("tasks.enqueue", TASKS, &note).await
+            }
+            None
+            | Some(
+                TaskStatus::Created
+                | TaskStatus::Stopped
+                | TaskStatus::Failed
+                | TaskStatus::Closed
+                | TaskStatus::Completed
+                | TaskStatus::Publishing
+                | TaskStatus::Published,
+            ) => return Ok(()),
         };
         match added {
             Err(failure) if !is(&failure, ALREADY_QUEUED) => return Err(failure),

@@ -180,7 +180,7 @@ impl Session {
     /// Repeats what failed for a while, as long as repeating is safe and patience lasts.
     async fn persist(&self, request: &Request, identity: &Identity, patience: &mut Patience) -> Result<Value, Failure> {
         let mut maybe_done = false;
-        let mut reason = String::new();
+        let mut reason;
         loop {
             if let Some(at) = self.held_back() {
                 let left = at.saturating_duration_since(Instant::now()).as_secs();

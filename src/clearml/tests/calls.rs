@@ -131,6 +131,13 @@ async fn a_popped_task_goes_back_to_the_front_without_touching_its_status() {
 }
 
 #[tokio::test]
+async fn a_popped_task_that_was_aborted_meanwhile_is_not_queued_again() {
+    let (server, client) = always(json!({ "tasks": [{ "id": "t1", "status": "stopped" }] })).await;
+    client.put_back(&queue("q1"), &task("t1"), "why").await.expect("nothing to do");
+    assert_eq!(server.paths()[1..], ["/v2.13/tasks.get_all"]);
+}
+
+#[tokio::test]
 async fn a_task_that_somebody_moved_is_found_in_another_queue() {
     let server = Scripted::with_login(1 << 20, |seen| match seen.path.as_str() {
         "/v2.13/tasks.get_all" => ok(&json!({ "tasks": [] })),

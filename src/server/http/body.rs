@@ -19,7 +19,9 @@ pub(super) fn parse(headers: &HeaderMap, query: &str, bytes: &[u8]) -> Result<Pa
     if kind == "application/json-lines" {
         return Ok(Parsed { body: Object::new(), lines: parse_lines(bytes)? });
     }
-    let mut body = if kind.starts_with("application/x-www-form-urlencoded") {
+    // curl says "form" of every body; a form never starts like an object.
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    let mut body = if kind.starts_with("application/x-www-form-urlencoded") && !is_object {
         let mut form = Object::new();
         merge_query(&mut form, &String::from_utf8_lossy(bytes));
         form

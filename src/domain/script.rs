@@ -180,12 +180,10 @@ fn repository(script: &TaskScript) -> Result<(Option<Repository>, Vec<GitCredent
 fn environment(script: &TaskScript, choices: &ScriptChoices, language: Language, repository: bool) -> EnvironmentSpec {
     let original = script.original_pip_requirements.as_ref().filter(|_| choices.force_original_requirements);
     let lines = original.or(script.pip_requirements.as_ref());
-    let requirements = match lines {
-        Some(text) if !text.trim().is_empty() && !(choices.force_repo_requirements_txt && repository) => {
-            Requirements::Lines { text: text.clone() }
-        }
+    let from_repository = repository && choices.force_repo_requirements_txt;
+    let requirements = match lines.filter(|_| !from_repository) {
         // An empty section says "nothing", no section says "look into the repository".
-        Some(text) if !choices.force_repo_requirements_txt && repository => Requirements::Lines { text: text.clone() },
+        Some(text) if repository || !text.trim().is_empty() => Requirements::Lines { text: text.clone() },
         Some(_) | None if repository => Requirements::FromRepository,
         Some(_) | None => match language {
             Language::Shell(_) => Requirements::Nothing,

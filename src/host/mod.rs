@@ -4,5 +4,7 @@ pub mod clock;
 pub mod journal;
 pub mod machine;
 pub mod notify;
+pub mod outfit;
 pub mod store;
 pub mod users;
+pub mod uv;

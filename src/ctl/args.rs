@@ -1,0 +1,166 @@
+//! The command line. Help texts, manual pages and completions come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod task;
+pub mod worker;
+
+use task::{Queue, Submit, Task};
+use worker::Worker;
+
+/// Control the ClearML workers of this host
+#[derive(Debug, Parser)]
+#[command(name = "clearmlctl", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// For every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or request, 3 not found, 4 denied, 5 clearmld is not \
+running, 6 timeout, 7 conflict with what is.";
+
+const EVERYWHERE: &str = "Options of every command";
+
+/// For every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Socket of clearmld [default: /run/clearmld/clearmld.sock, else that of this user's own clearmld]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "CLEARMLD_SOCKET", value_name = "PATH", hide_env_values = true)]
+    pub socket: Option<PathBuf>,
+    /// How to write data to stdout
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Give up after so many seconds [default: 90; none with --follow]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+}
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs: stable fields, times in RFC 3339; a document a command, or one a line where things follow each other
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how the host, the server and the workers are
+    Status,
+    /// Declare workers, and start and stop them
+    #[command(subcommand)]
+    Worker(Worker),
+    /// Look at runs (attempts at tasks), stop them, read their output
+    #[command(subcommand)]
+    Run(Run),
+    /// Look at queues of the server
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Look at tasks of the server, and reset, enqueue or abort them
+    #[command(subcommand)]
+    Task(Task),
+    /// Make a task of a script or a repository, and enqueue it
+    Submit(Box<Submit>),
+    /// Show what happens from now on, until interrupted
+    Events(Events),
+    /// Take no more tasks on this host; what runs goes on
+    Drain,
+    /// Take tasks again after `drain`
+    Resume,
+}
+
+impl Command {
+    /// Whether it goes on until something ends, so that no usual timeout is right.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        match self {
+            Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
+            Self::Submit(submit) => submit.follow,
+            Self::Status
+            | Self::Worker(_)
+            | Self::Run(_)
+            | Self::Queue(_)
+            | Self::Task(_)
+            | Self::Drain
+            | Self::Resume => false,
+        }
+    }
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Accepted because it is what fingers type: events always follow
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// `run`.
+#[derive(Debug, Subcommand)]
+pub enum Run {
+    /// List runs, newest first
+    List,
+    /// Show one run
+    Show {
+        /// Id of the run or of its task, or the beginning of either (4 characters or more)
+        run: String,
+    },
+    /// Stop a run: SIGTERM, then after a grace SIGKILL; its task ends `stopped`
+    Stop {
+        /// Id of the run or of its task, or the beginning of either (4 characters or more)
+        run: String,
+        /// Time between SIGTERM and SIGKILL; 0 kills at once
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        grace: Option<Duration>,
+    },
+    /// Print the output of a run, that of its setup included
+    Logs(RunLogs),
+}
+
+/// `run logs`.
+#[derive(Debug, Args)]
+pub struct RunLogs {
+    /// Id of the run or of its task, or the beginning of either (4 characters or more)
+    pub run: String,
+    /// Go on until the run has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Begin so many lines before the end
+    #[arg(long, short = 'n', value_name = "LINES")]
+    pub tail: Option<u32>,
+}
+
+/// `1.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_is_a_number_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for text in ["-1", "x", "", "1e300", "NaN"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

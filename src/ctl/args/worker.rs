@@ -1,0 +1,65 @@
+//! `worker …`.
+
+use clap::{Args, Subcommand};
+
+/// `worker`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Worker {
+    /// Declare a worker; it takes tasks at once and comes back after a reboot
+    Add(WorkerAdd),
+    /// List workers
+    List,
+    /// Show one worker
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Take no more tasks; the current one goes on
+    Stop {
+        /// Its name
+        name: String,
+        /// Also stop the current task
+        #[arg(long)]
+        now: bool,
+    },
+    /// Take tasks again after `stop`
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Forget a worker
+    Remove {
+        /// Its name
+        name: String,
+        /// Stop its current task first, instead of refusing
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+/// `worker add`.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerAdd {
+    /// Queue to serve, by name or id; again for more, first is first [default: the server's default queue]
+    #[arg(long = "queue", short = 'q', value_name = "QUEUE")]
+    pub queues: Vec<String>,
+    /// Use no GPU
+    #[arg(long, conflicts_with = "gpus")]
+    pub cpu_only: bool,
+    /// GPUs to use: `0`, `0,1`, `0-3`, `0:1` (a MIG slice), a UUID, `all` or `none` [default: NVIDIA_VISIBLE_DEVICES,
+    /// else all GPUs, else CPU]
+    #[arg(long, value_name = "GPUS")]
+    pub gpus: Option<String>,
+    /// User that the tasks run as [default: clearml-run]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Serve the queues in turn instead of the first one first
+    #[arg(long)]
+    pub order_fairness: bool,
+    /// Make queues that do not exist
+    #[arg(long)]
+    pub create_queue: bool,
+}

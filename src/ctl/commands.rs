@@ -1,0 +1,70 @@
+//! One module a noun: ask, then render.
+
+use serde_json::Value;
+use tonic::transport::Channel;
+
+use super::args::{Cli, Command, Output};
+use super::connection;
+use super::console::Console;
+use super::failure::Failure;
+use super::render::table::Look;
+
+mod host;
+mod run;
+mod submit;
+mod task;
+mod worker;
+
+/// Answers can hold the requirements and hyperparameters of 500 tasks.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// What every command needs.
+struct Desk<'a> {
+    channel: Channel,
+    console: &'a Console,
+}
+
+impl Desk<'_> {
+    fn look(&self) -> Look {
+        Look { terminal: self.console.terminal, colour: self.console.colour }
+    }
+
+    /// The answer, as table or document.
+    fn show(&self, table: impl FnOnce(Look) -> String, json: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self.console.output {
+            Output::Table => self.console.data(&table(self.look())),
+            Output::Json => self.console.document(&json()),
+        }
+    }
+}
+
+pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
+    // What is wrong with the caller's own files is said before the daemon is asked.
+    let submission = match &cli.command {
+        Command::Submit(submit) => Some(submit::request(submit)?),
+        Command::Status
+        | Command::Worker(_)
+        | Command::Run(_)
+        | Command::Queue(_)
+        | Command::Task(_)
+        | Command::Events(_)
+        | Command::Drain
+        | Command::Resume => None,
+    };
+    let channel = connection::connect(cli.global.socket.as_deref()).await?;
+    let desk = Desk { channel, console };
+    match &cli.command {
+        Command::Status => host::status(&desk).await,
+        Command::Drain => host::drain(&desk).await,
+        Command::Resume => host::resume(&desk).await,
+        Command::Events(_) => host::events(&desk).await,
+        Command::Worker(asked) => worker::run(&desk, asked).await,
+        Command::Run(asked) => run::run(&desk, asked).await,
+        Command::Queue(asked) => task::queue(&desk, asked).await,
+        Command::Task(asked) => task::task(&desk, asked).await,
+        Command::Submit(asked) => match submission {
+            Some(request) => submit::submit(&desk, asked, request).await,
+            None => Ok(()),
+        },
+    }
+}

@@ -1,0 +1,139 @@
+//! `submit`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::Desk;
+use super::task::{LogPrinter, client, follow};
+use crate::ctl::args::Output;
+use crate::ctl::args::task::Submit;
+use crate::ctl::failure::Failure;
+use crate::ctl::render::text::quoted;
+use crate::ctl::render::{json, table};
+use crate::rpc::v1;
+
+/// Largest script or requirements file; a request holds 4 MiB.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// The request, from the arguments and the files that they name.
+pub(super) fn request(asked: &Submit) -> Result<v1::SubmitTaskRequest, Failure> {
+    let requirements = asked.requirements.as_deref().map(read).transpose()?;
+    let mut request = v1::SubmitTaskRequest {
+        project: asked.project.clone(),
+        kind: "training".to_owned(),
+        binary: asked.python.as_ref().map_or_else(|| "python3".to_owned(), |version| format!("python{version}")),
+        repository: asked.repo.clone(),
+        branch: asked.branch.clone(),
+        commit: asked.commit.clone(),
+        working_dir: asked.working_dir.clone().unwrap_or_else(|| ".".to_owned()),
+        requirements,
+        arguments: asked.arguments.iter().map(argument).collect(),
+        queue: asked.queue.clone(),
+        ..v1::SubmitTaskRequest::default()
+    };
+    let (entry, stem) = match (&asked.script, &asked.entry_point) {
+        (Some(script), _) => literal(&mut request, script)?,
+        // A path or `-m module`: its words are the entry point's own.
+        (None, Some(entry)) => (entry.clone(), entry.clone()),
+        (None, None) => {
+            let what = "neither a script nor an entry point is named".to_owned();
+            return Err(Failure::Usage { what, next: "name SCRIPT, or --repo and --entry-point" });
+        }
+    };
+    request.name = asked.name.clone().unwrap_or(stem);
+    request.entry_point = with_words(&entry, &asked.command_line);
+    Ok(request)
+}
+
+/// The script travels as the task's diff. Returns the entry point and the task's name.
+fn literal(request: &mut v1::SubmitTaskRequest, script: &Path) -> Result<(String, String), Failure> {
+    let text = read(script)?;
+    let usage = |what: String, next| Failure::Usage { what, next };
+    if text.trim().is_empty() {
+        return Err(usage(format!("{} is empty", script.display()), "name a script that does something"));
+    }
+    // The mark by which every agent tells a diff from a program.
+    if text.starts_with("diff ") || text.starts_with("submodule ") {
+        return Err(usage(format!("{} is a diff, not a script", script.display()), "name a script, or use --repo"));
+    }
+    let name = |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
+    let (Some(file), Some(stem)) = (name(script.file_name()), name(script.file_stem())) else {
+        return Err(usage(format!("{} has no name that is text", script.display()), "rename it"));
+    };
+    if script.extension().is_some_and(|extension| extension == "sh") {
+        request.binary = "/bin/bash".to_owned();
+    }
+    // None given is none needed: there is no repository whose requirements.txt could say more.
+    request.requirements.get_or_insert_default();
+    request.diff = Some(text);
+    Ok((quoted(&file), stem))
+}
+
+fn with_words(entry: &str, words: &[String]) -> String {
+    words.iter().fold(entry.to_owned(), |line, word| format!("{line} {}", quoted(word)))
+}
+
+fn argument((name, value): &(String, String)) -> v1::Hyperparameter {
+    v1::Hyperparameter { section: "Args".to_owned(), name: name.clone(), value: value.clone() }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let failed = |error| Failure::file(path, error);
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if size > LARGEST_FILE {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB")));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+pub(super) async fn submit(desk: &Desk<'_>, asked: &Submit, request: v1::SubmitTaskRequest) -> Result<(), Failure> {
+    if asked.script.is_some() && asked.requirements.is_none() {
+        desk.console.say("note: no packages will be installed; name them with --requirements FILE");
+    }
+    let mut client = client(desk);
+    let task = client.submit(request).await?.into_inner().task_id;
+    if !asked.follow {
+        if asked.queue.is_none() {
+            desk.console.say("the task is a draft; run it with `clearmlctl task enqueue TASK --queue QUEUE`");
+        }
+        return desk.show(|_| task.clone(), || json::reference(&task));
+    }
+    desk.console.say(&format!("task {task} is submitted; Ctrl-C leaves it running"));
+    let mut printer = LogPrinter::new(task.clone());
+    let changed = |task: &v1::Task| desk.console.say(&table::progress(task));
+    follow(desk, &mut client, &mut printer, changed).await?;
+    // Anew: scalars and artifacts may have come after the status.
+    let detail = client.get(v1::GetTaskRequest { task_id: task.clone() }).await?.into_inner();
+    conclude(desk, &task, &detail)
+}
+
+fn conclude(desk: &Desk<'_>, task: &str, detail: &v1::TaskDetail) -> Result<(), Failure> {
+    match desk.console.output {
+        Output::Json => desk.console.line(&json::detail(detail))?,
+        Output::Table => {
+            for part in table::results(desk.look(), detail) {
+                desk.console.data(&format!("\n{part}"))?;
+            }
+        }
+    }
+    if let Some(url) = &detail.web_url {
+        desk.console.say(&format!("see {url}"));
+    }
+    let (status, reason) = detail.task.clone().map(|task| (task.status, task.status_reason)).unwrap_or_default();
+    match status.as_str() {
+        "completed" | "closed" | "published" | "publishing" => Ok(()),
+        _ => Err(Failure::TaskEnded { task: task.to_owned(), status, reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_command_line_stay_words() {
+        let words = ["--name", "it's", "two words"].map(String::from);
+        assert_eq!(with_words("train.py", &words), r"train.py --name 'it'\''s' 'two words'");
+    }
+}

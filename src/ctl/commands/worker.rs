@@ -1,0 +1,68 @@
+//! `worker …`.
+
+use super::{Desk, LARGEST_ANSWER};
+use crate::ctl::args::worker::{Worker, WorkerAdd};
+use crate::ctl::failure::Failure;
+use crate::ctl::render::{json, table};
+use crate::rpc::v1;
+
+pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> {
+    let mut client =
+        v1::workers_client::WorkersClient::new(desk.channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
+    let worker = match asked.clone() {
+        Worker::List => {
+            let workers = client.list(v1::ListWorkersRequest {}).await?.into_inner().workers;
+            if workers.is_empty() {
+                desk.console.say("no workers yet; declare one with `clearmlctl worker add --queue QUEUE`");
+            }
+            return desk.show(|look| table::workers(look, &workers), || json::workers(&workers));
+        }
+        Worker::Remove { name, now } => {
+            client.remove(v1::RemoveWorkerRequest { name: name.clone(), now }).await?;
+            desk.console.say(&format!("worker {name} is removed"));
+            return Ok(());
+        }
+        Worker::Add(add) => client.add(request(add, std::env::var("NVIDIA_VISIBLE_DEVICES").ok())).await?,
+        Worker::Show { name } => client.get(v1::GetWorkerRequest { name }).await?,
+        Worker::Stop { name, now } => client.stop(v1::StopWorkerRequest { name, now }).await?,
+        Worker::Resume { name } => client.resume(v1::ResumeWorkerRequest { name }).await?,
+    };
+    desk.show(|look| table::worker(look, worker.get_ref()), || json::worker(worker.get_ref()))
+}
+
+/// `visible` is the caller's NVIDIA_VISIBLE_DEVICES; without it and without a flag the daemon decides.
+fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
+    let gpus = if add.cpu_only { Some("none".to_owned()) } else { add.gpus };
+    v1::AddWorkerRequest {
+        name: add.name,
+        queues: add.queues,
+        gpus: gpus.or(visible.filter(|visible| !visible.trim().is_empty())),
+        user: add.user,
+        order_fairness: add.order_fairness,
+        create_queue: add.create_queue,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callers_visible_devices_count_only_without_a_flag() {
+        let add = WorkerAdd {
+            queues: vec![],
+            cpu_only: false,
+            gpus: None,
+            user: None,
+            name: None,
+            order_fairness: false,
+            create_queue: false,
+        };
+        let gpus = |add: WorkerAdd, visible: Option<&str>| request(add, visible.map(String::from)).gpus;
+        assert_eq!(gpus(add.clone(), Some("0,1")).as_deref(), Some("0,1"));
+        assert_eq!(gpus(add.clone(), Some("")), None);
+        assert_eq!(gpus(add.clone(), None), None);
+        assert_eq!(gpus(WorkerAdd { cpu_only: true, ..add.clone() }, Some("0")).as_deref(), Some("none"));
+        assert_eq!(gpus(WorkerAdd { gpus: Some("2".into()), ..add }, Some("0")).as_deref(), Some("2"));
+    }
+}

@@ -66,7 +66,9 @@ fn a_room_names_only_the_rooms_below_it() {
             let text = code(&path);
             let target = &text[at + "crate::".len()..];
             let ok = allowed.iter().any(|allowed| {
-                target.strip_prefix(allowed).is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                target
+                    .strip_prefix(allowed)
+                    .is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
             });
             if !ok {
                 wrong.push(format!("{name}: crate::{}", target.lines().next().unwrap_or_default()));

@@ -10,6 +10,7 @@
 //!
 //! [`ServerError::Unreachable`]: crate::engine::ports::ServerError::Unreachable
 
+mod absent;
 mod config;
 mod desk;
 mod events;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use absent::Absent;
 pub use config::{ClientConfig, ClientCredentials, ClientError, Verify};
 
 use crate::engine::handle::ServerLink;

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::time::{Duration, interval};
 
 use crate::api::{self, Door};
-use crate::clearml::{Client, ClientError};
+use crate::clearml::{Absent, Client, ClientError};
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, StoreError};
 use crate::engine::{Engine, World};
 use crate::host::launch::{self, ChooseError};
-use crate::host::machine::HostMachine;
+use crate::host::machine::ProcfsMachine;
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
@@ -69,22 +69,22 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let listening = api::bind(&plan.socket)?;
     let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
     let local = start_local(&plan, directory.path()).await?;
-    let client = Client::new(plan.client(local.as_ref()))?;
+    let (clearml, desk, link) = connect(&plan, local.as_ref())?;
     let launcher = launch::choose(&state, &shim_program()?).await?;
-    let outfits = plan.outfits(directory.path(), client.identity(), listening.path());
+    let outfits = plan.outfits(directory.path(), clearml.identity(), listening.path());
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     let world = World {
-        clearml: Arc::new(client.clone()),
-        link: client.link(),
+        clearml,
+        link,
         launcher,
         store: Arc::new(FileStore::new(directory)),
         outfitter: Arc::new(outfits),
         clock: Arc::new(clock::HostClock),
     };
-    let machine = Box::new(HostMachine::new(&plan.state_dir));
+    let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
     let (engine, handle) = Engine::adopt(world, settings, machine).await?;
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
@@ -92,7 +92,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let door = Door {
         listening,
         handle: handle.clone(),
-        desk: Arc::new(client) as Arc<dyn Desk>,
+        desk,
         state,
         inside: api::access::inside_a_run,
     };
@@ -162,6 +162,20 @@ fn line(status: &HostStatus) -> String {
     };
     let draining = if status.draining { ", draining" } else { "" };
     format!("{} workers, {} runs, {} to be reported{draining}; {server}", status.workers, status.live_runs, status.unsettled_runs)
+}
+
+/// A server as the engine and as people see it, and how it is.
+type Connection = (Arc<dyn ClearMl>, Arc<dyn Desk>, watch::Receiver<ServerLink>);
+
+fn connect(plan: &Plan, local: Option<&LocalServer>) -> Result<Connection, ClientError> {
+    match plan.client(local) {
+        Some(config) => {
+            let client = Client::new(config)?;
+            let link = client.link();
+            Ok((Arc::new(client.clone()), Arc::new(client), link))
+        }
+        None => Ok((Arc::new(Absent), Arc::new(Absent), watch::channel(ServerLink::Unknown).1)),
+    }
 }
 
 async fn start_local(plan: &Plan, root: &Path) -> Result<Option<LocalServer>, DaemonError> {

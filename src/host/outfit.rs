@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::users::UserPolicy;
+use super::uv::Uv;
 use crate::domain::gpu::GpuClaim;
-use crate::domain::handover::{self, Caches, GitCredential, Identity, Installer, Isolation, ProgramSpec, RunSpec, Secrets};
+use crate::domain::handover::{
+    self, Caches, GitCredential, Identity, Installer, Isolation, ProgramSpec, RunSpec, Secrets,
+};
 use crate::domain::run::RunRecord;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
@@ -35,16 +38,14 @@ pub struct Outfits {
     pub unverified: bool,
     /// How scripts are read; the installer is filled in when the first Run needs it.
     pub choices: ScriptChoices,
-    /// Whether pip was chosen instead of uv.
-    pub pip: bool,
+    /// uv; none where the configuration refuses it, and pip installs.
+    pub uv: Option<Uv>,
     /// git credentials of the configuration.
     pub git: Vec<GitCredential>,
     /// Package indexes with credentials in them.
     pub index_urls: Vec<SecretString>,
     /// `agent.enable_task_env`.
     pub task_environment: bool,
-    /// The SDK's part of clearml.conf, without secrets; handed over in a file of the payload's home.
-    pub sdk_config: Option<String>,
     /// Proxies and the like of the daemon's environment that a program needs to reach the network at all.
     pub network: BTreeMap<String, String>,
 }
@@ -95,10 +96,10 @@ impl Outfitter for Outfits {
         let identity = self.users.identity(user).map_err(|error| unfit(&error))?;
         let mut choices = self.choices.clone();
         let mut tools = Vec::new();
-        if !self.pip {
-            let directory = super::uv::find_or_install(&self.root).await.map_err(|error| unfit(&error))?;
-            choices.installer = Installer::Uv { path: directory.join("uv") };
-            tools.push(directory);
+        if let Some(uv) = &self.uv {
+            let path = uv.provide().await.map_err(|error| unfit(&error))?;
+            tools.extend(path.parent().map(Path::to_owned));
+            choices.installer = Installer::Uv { path };
         }
         let plan = script::read(&task.script, &choices).map_err(|error| unfit(&error))?;
         let mut git = plan.git;

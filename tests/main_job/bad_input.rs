@@ -56,7 +56,11 @@ async fn a_second_daemon_on_the_same_state_directory_is_refused() {
 async fn a_broken_configuration_is_reported_whole_and_without_its_secrets() {
     let world = World::without_daemon().await;
     let file = world.path().join("clearml.conf");
-    std::fs::write(&file, "api {\n  api_server: \"not a url\"\n  credentials { access_key: \"only-half-of-it-77\" }\n}\n").expect("written");
+    std::fs::write(
+        &file,
+        "api {\n  api_server: \"not a url\"\n  credentials { access_key: \"only-half-of-it-77\" }\n}\n",
+    )
+    .expect("written");
     let output = Command::new(env!("CARGO_BIN_EXE_clearmld"))
         .args(["--config".as_ref(), file.as_os_str()])
         .args(["--state-dir".as_ref(), world.path().join("other").as_os_str()])

@@ -20,7 +20,9 @@ async fn double_fork_setsid_and_an_ignored_sigterm_do_not_outlive_the_run() {
     world.completes(&task).await;
     assert_eq!(processes_with(marker), Vec::<u32>::new());
     // The same when it is aborted.
-    let task = world.submit(&script.replace("print('escaped', flush=True)", "print('escaped', flush=True)\ntime.sleep(3000)"), "").await;
+    let task = world
+        .submit(&script.replace("print('escaped', flush=True)", "print('escaped', flush=True)\ntime.sleep(3000)"), "")
+        .await;
     world.log_shows(&task, "escaped").await;
     assert!(!processes_with(marker).is_empty(), "the test itself works");
     world.ok(&["task", "abort", task.as_str()]);
@@ -78,7 +80,10 @@ async fn two_runs_of_the_same_user_see_nothing_of_each_other() {
     let world = World::new().await;
     world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
     let first = world
-        .submit("import time\nopen('/tmp/mine', 'w').write('secret')\nprint('written', flush=True)\ntime.sleep(60)\n", "")
+        .submit(
+            "import time\nopen('/tmp/mine', 'w').write('secret')\nprint('written', flush=True)\ntime.sleep(60)\n",
+            "",
+        )
         .await;
     world.log_shows(&first, "written").await;
     let second = world

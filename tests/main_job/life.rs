@@ -20,7 +20,8 @@ async fn output_reaches_the_server_within_a_second_or_so_while_the_program_runs(
     let task = world.submit(script, "").await;
     let log = world.log_shows(&task, "now ").await;
     let seen = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_millis();
-    let printed: u128 = log.lines().find_map(|line| line.strip_prefix("now ")).expect("a stamp").parse().expect("a number");
+    let printed: u128 =
+        log.lines().find_map(|line| line.strip_prefix("now ")).expect("a stamp").parse().expect("a number");
     assert!(seen - printed < 3000, "it took {} ms", seen - printed);
 }
 
@@ -69,7 +70,7 @@ async fn a_server_that_answers_5xx_for_a_while_loses_nothing() {
     let script = "import time\nfor i in range(40):\n    print('line', i, flush=True)\n    time.sleep(0.2)\n";
     let task = world.submit(script, "").await;
     world.log_shows(&task, "line 2\n").await;
-    world.server.faults().answer_next(60, 503);
+    world.server.faults().next(60, clearmld::server::Fault::Status(503));
     let log = world.completes(&task).await;
     for line in 0..40 {
         assert_eq!(log.matches(&format!("line {line}\n")).count(), 1, "{log}");

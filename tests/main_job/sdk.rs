@@ -9,10 +9,8 @@ use clearmld::domain::ids::TaskId;
 use super::world::World;
 
 fn python() -> PathBuf {
-    let path = std::env::var_os("CLEARMLD_TEST_PYTHON").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python"),
-        PathBuf::from,
-    );
+    let path = std::env::var_os("CLEARMLD_TEST_PYTHON")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python"), PathBuf::from);
     assert!(path.exists(), "{} is not there: run `make prepare-test` (or `make test`) first", path.display());
     path
 }
@@ -41,7 +39,12 @@ async fn an_sdk_task_runs_with_its_parameters_scalars_and_artifacts() {
     let log = world.completes(&task).await;
     assert!(log.contains("epoch 2"), "{log}");
     let detail = world.task(&task).await;
-    assert!(detail.last_scalars.iter().any(|(metric, variant, value)| metric == "loss" && variant == "train" && (*value - 1.0 / 3.0).abs() < 1e-6), "{detail:#?}");
+    assert!(
+        detail.last_scalars.iter().any(|(metric, variant, value)| metric == "loss"
+            && variant == "train"
+            && (*value - 1.0 / 3.0).abs() < 1e-6),
+        "{detail:#?}"
+    );
     assert!(detail.artifacts.iter().any(|(key, _, uri)| key == "answer" && uri.starts_with("http")), "{detail:#?}");
 }
 
@@ -67,7 +70,10 @@ async fn execute_remotely_hands_a_local_script_to_our_queue() {
         .expect("python starts");
     assert!(output.status.success(), "{output:?}");
     let tasks = world.json(&["task", "list"]);
-    let id = tasks.as_array().and_then(|tasks| tasks.iter().find(|task| task["name"] == "remote")).and_then(|task| task["id"].as_str());
+    let id = tasks
+        .as_array()
+        .and_then(|tasks| tasks.iter().find(|task| task["name"] == "remote"))
+        .and_then(|task| task["id"].as_str());
     let task = TaskId::new(id.unwrap_or_else(|| panic!("no task in {tasks}"))).expect("an id");
     assert!(world.completes(&task).await.contains("ran remotely as"));
 }

@@ -129,7 +129,12 @@ impl World {
 
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
-        assert!(output.status.success(), "{args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.daemon_log());
+        assert!(
+            output.status.success(),
+            "{args:?}: {}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.daemon_log()
+        );
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 

@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks until they end")]
 //! A server whose answers a test writes: just enough HTTP/1.1 for our own client.
 
 use std::sync::{Arc, Mutex};

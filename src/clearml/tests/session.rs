@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks until they end")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;

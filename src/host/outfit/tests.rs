@@ -13,7 +13,11 @@ fn outfits() -> Outfits {
         hidden: vec!["/etc/clearmld".into()],
         grace_ms: 10_000,
         spool_budget: 1 << 30,
-        server: ServerAddresses { api: "http://a:8008".into(), web: "http://a:8080".into(), files: "http://a:8081".into() },
+        server: ServerAddresses {
+            api: "http://a:8008".into(),
+            web: "http://a:8080".into(),
+            files: "http://a:8081".into(),
+        },
         unverified: false,
         choices: ScriptChoices {
             installer: Installer::Pip,
@@ -26,11 +30,10 @@ fn outfits() -> Outfits {
             ignore_requested_python_version: false,
             default_python: None,
         },
-        pip: true,
+        uv: None,
         git: Vec::new(),
         index_urls: Vec::new(),
         task_environment: true,
-        sdk_config: None,
         network: BTreeMap::new(),
     }
 }
@@ -91,7 +94,8 @@ async fn a_cpu_worker_shows_no_gpu() {
 
 #[tokio::test]
 async fn a_task_sets_its_own_variables_but_none_of_ours_and_none_of_the_loaders() {
-    let (spec, _) = outfit("none", &[("SEED", "7"), ("LD_PRELOAD", "/x"), ("CLEARML_TASK_ID", "other"), ("A B", "")]).await;
+    let (spec, _) =
+        outfit("none", &[("SEED", "7"), ("LD_PRELOAD", "/x"), ("CLEARML_TASK_ID", "other"), ("A B", "")]).await;
     assert_eq!(spec.program.variables["SEED"], "7");
     assert_eq!(spec.program.variables["CLEARML_TASK_ID"], "t");
     assert!(!spec.program.variables.contains_key("LD_PRELOAD") && !spec.program.variables.contains_key("A B"));

@@ -11,9 +11,13 @@ use clearmld::host::journal;
 
 /// Turns this host into ClearML workers.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "\
+#[command(
+    version,
+    about,
+    after_help = "\
 Configuration: --config, else CLEARML_CONFIG_FILE, else /etc/clearmld/clearml.conf, else ~/clearml.conf; CLEARML_API_HOST,
-CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. See clearmlctl for everything else.")]
+CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. See clearmlctl for everything else."
+)]
 struct Arguments {
     /// clearml.conf
     #[arg(long, value_name = "FILE")]

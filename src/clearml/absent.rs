@@ -132,4 +132,12 @@ impl Desk for Absent {
     async fn submit(&self, _submission: &Submission) -> Result<TaskId, ServerError> {
         Err(ServerError::NotConfigured)
     }
+    async fn log(
+        &self,
+        _task: &TaskId,
+        _after: Option<UnixMillis>,
+        _limit: u32,
+    ) -> Result<Vec<DeskLogEvent>, ServerError> {
+        Err(ServerError::NotConfigured)
+    }
 }

@@ -29,7 +29,6 @@ pub async fn run(
 ) {
     let mut told: HashMap<WorkerName, Told> = HashMap::new();
     let mut pinged: HashMap<TaskId, Instant> = HashMap::new();
-    let mut next_look = Instant::now();
     loop {
         let wanted = demand.borrow_and_update().clone();
         leave(&world, &mut told, &wanted).await;
@@ -39,7 +38,7 @@ pub async fn run(
             tell(&world, &mut told, due, &stats).await;
         }
         ping(&world, &mut pinged, &wanted, settings.ping_interval).await;
-        next_look = next_look.max(Instant::now()) + settings.report_interval.min(Duration::from_secs(2));
+        let next_look = Instant::now() + settings.report_interval.min(Duration::from_secs(2));
         // Cancel-safe: both arms only wait; what changed is read at the top.
         tokio::select! {
             () = sleep_until(next_look) => {}

@@ -20,6 +20,8 @@ const REQUEST_BYTES: usize = 768 * 1024;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long an unfinished line may wait for its end.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The same for a line that is being overwritten: a progress bar is worth a line every few seconds, not every half.
+const BAR_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the server's store may take to show an event.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How much delivered output stays on disk before it is given back, and how much of it is kept for `run logs`.
@@ -61,7 +63,8 @@ pub async fn run(world: World, to: Address, mut live: watch::Receiver<bool>) -> 
         // Read the flag first: what was written before it fell is then seen below.
         let ended = !*live.borrow_and_update();
         let bytes = read(&world, &to, &delivery).await?;
-        let impatient = ended || waiting_since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let patience = if bytes.contains(&b'\r') { BAR_PATIENCE } else { PATIENCE };
+        let impatient = ended || waiting_since.is_some_and(|since| since.elapsed() >= patience);
         let Some(pending) = plan(&world, &delivery, &bytes, impatient) else {
             if ended && bytes.is_empty() {
                 return Ok(delivery.stamp);

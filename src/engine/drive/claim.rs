@@ -85,8 +85,15 @@ impl Drive {
             Err(broken) => return self.broken(broken),
         };
         self.record.task_name.clone_from(&task.name);
-        if matches!(task.status, TaskStatus::Published | TaskStatus::Publishing | TaskStatus::Closed) {
+        // The pop itself made a stopped task queued again: one that is stopped now was aborted since.
+        if matches!(
+            task.status,
+            TaskStatus::Published | TaskStatus::Publishing | TaskStatus::Closed | TaskStatus::Stopped
+        ) {
             return self.exited(Cause::Stopped { reason: StopReason::TaskChanged });
+        }
+        if task.status == TaskStatus::InProgress && self.abort_is_wanted().await {
+            return self.exited(Cause::Stopped { reason: StopReason::UserAbort });
         }
         if let Err(broken) = self.announce().await {
             return self.broken(broken);
@@ -102,6 +109,15 @@ impl Drive {
                 Err(error) => self.unkept(&error),
             },
         }
+    }
+
+    /// A daemon that died after it had said `started` must not wipe the abort that came meanwhile by saying it again.
+    async fn abort_is_wanted(&mut self) -> bool {
+        let ask = |world: super::World, record: super::RunRecord| async move {
+            world.clearml.task_states(std::slice::from_ref(&record.task)).await
+        };
+        let states = self.insist(ask).await.unwrap_or_default();
+        states.iter().any(|state| state.status_message.contains("stopping"))
     }
 
     async fn announce(&mut self) -> Result<(), Broken> {

@@ -152,3 +152,41 @@ async fn a_shim_that_was_killed_is_lost_and_never_guessed_to_be_success() {
     assert!(matches!(view.record.exited().expect("ended").cause, Cause::Lost { .. }));
     assert_eq!(host.clearml.lock().tasks[&task].status, Some(TaskStatus::Failed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_comes_before_the_program_starts_is_not_wiped_by_our_own_started() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    let task = host.clearml.enqueue("default", "t1");
+    {
+        let mut state = host.clearml.lock();
+        let task = state.tasks.get_mut(&task).expect("there");
+        task.status = Some(TaskStatus::InProgress);
+        task.message = "stopping".into();
+    }
+    daemon.settled("t1").await;
+    assert!(host.launcher.launches().is_empty(), "the program never ran");
+    assert_eq!(host.clearml.lock().tasks[&task].status, Some(TaskStatus::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_progress_bar_is_a_line_every_few_seconds() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    let task = host.clearml.enqueue("default", "t1");
+    let run = daemon.running("t1").await;
+    for step in 0..300 {
+        host.launcher.print(&run, &format!("\r{step} of 300"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    host.launcher.print(&run, "\n");
+    host.launcher.exit(&run, End::Exited { code: 0 });
+    daemon.settled("t1").await;
+    let events = host.clearml.lock().tasks[&task].log.len();
+    assert!(events < 12, "{events} events for 30 s of a progress bar");
+    assert!(log_of(&host, "t1").contains("299 of 300"));
+}

@@ -1,2 +1,39 @@
-//! See the library.
-fn main() {}
+//! `clearmld-shim run DIR` carries out the Run of a run directory; the daemon starts it. `clearmld-shim stage` is the
+//! other end, which `run` starts inside the sandbox. See `clearmld::shim`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clearmld::{payload, shim};
+
+const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--stage-program PROGRAM]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let words: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let result = match words.as_slice() {
+        [Some("stage")] => stage(),
+        [Some("run"), _] => run(Path::new(&arguments[1]), Path::new("/proc/self/exe")),
+        // Whoever may start a shim can run anything anyway; tests bring a stage of their own.
+        [Some("run"), _, Some("--stage-program"), _] => run(Path::new(&arguments[1]), Path::new(&arguments[3])),
+        _ => Err((2, USAGE.to_owned())),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err((code, text)) => {
+            let _ = writeln!(std::io::stderr(), "clearmld-shim: {text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(directory: &Path, stage_program: &Path) -> Result<u8, (u8, String)> {
+    shim::run(directory, stage_program).map(|_| 0).map_err(|error| (1, error.to_string()))
+}
+
+fn stage() -> Result<u8, (u8, String)> {
+    let code = shim::stage::run(payload::run_stage, payload::exec_program).map_err(|error| (1, error.to_string()))?;
+    Ok(u8::try_from(code).unwrap_or(1))
+}

@@ -63,6 +63,9 @@ pub struct RunSpec {
     pub caches: Caches,
     /// Directories put in front of the payload's PATH (none is writable by it).
     pub tools: Vec<PathBuf>,
+    /// Device nodes of the host (below /dev) that the payload gets, besides the harmless ones.
+    #[serde(default)]
+    pub devices: Vec<PathBuf>,
     /// From SIGTERM to SIGKILL, when nobody says otherwise.
     pub stop_grace_ms: u64,
     /// Bytes that the spool may hold on disk; beyond it output is counted and dropped, never waited for.

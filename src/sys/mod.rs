@@ -2,3 +2,6 @@
 //! file system: durable writes.
 
 pub mod durable;
+pub mod identity;
+pub mod mount;
+pub mod process;

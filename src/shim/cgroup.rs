@@ -1,0 +1,120 @@
+//! The Run's part of the cgroup v2 tree: `shim` with this process, `payload` with everything that must end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::domain::handover::Usage;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    payload: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes both below `run` and moves this process into `shim`, so that `payload` can have controllers.
+    ///
+    /// # Errors
+    /// When `run` is no cgroup v2 directory, or may not be changed.
+    pub(super) fn enter(run: &Path) -> io::Result<Self> {
+        let (own, payload) = (run.join("shim"), run.join("payload"));
+        for directory in [&own, &payload] {
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        put(&own.join("cgroup.procs"), "0")?;
+        // A controller that is not there only means figures or limits that are not there.
+        for controller in ["+memory", "+pids", "+cpu", "+io"] {
+            let _ = put(&run.join("cgroup.subtree_control"), controller);
+        }
+        let _ = put(&payload.join("memory.oom.group"), "1");
+        Ok(Self { payload })
+    }
+
+    /// What a process writes `0` to in order to join `payload`.
+    ///
+    /// # Errors
+    /// When the cgroup is gone.
+    pub(super) fn door(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).open(self.payload.join("cgroup.procs"))
+    }
+
+    /// Whether the kernel kills a whole cgroup at once (Linux 5.14).
+    #[must_use]
+    pub(super) fn kills_at_once(&self) -> bool {
+        self.payload.join("cgroup.kill").exists()
+    }
+
+    /// Whether the kernel counts memory here.
+    #[must_use]
+    pub(super) fn counts_memory(&self) -> bool {
+        self.payload.join("memory.events").exists()
+    }
+
+    /// Sends SIGKILL to every process of the payload.
+    pub(super) fn kill(&self) {
+        if put(&self.payload.join("cgroup.kill"), "1").is_err() {
+            self.signal_each(Signal::KILL);
+        }
+    }
+
+    /// Kills until nobody is left; what cannot die (in an uninterruptible call) is waited for.
+    pub(super) fn empty(&self) {
+        let mut pause = Duration::from_millis(1);
+        while self.populated() {
+            self.kill();
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// What the kernel counted for the payload; zero where it did not.
+    #[must_use]
+    pub(super) fn usage(&self) -> Usage {
+        let figure = |name: &str| fs::read_to_string(self.payload.join(name)).ok().and_then(|t| t.trim().parse().ok());
+        Usage {
+            cpu_micros: self.keyed("cpu.stat", "usage_usec").unwrap_or(0),
+            peak_memory: figure("memory.peak").unwrap_or(0),
+            oom_kills: self.keyed("memory.events", "oom_kill").unwrap_or(0),
+        }
+    }
+
+    /// Removes `payload`. The Run's own directory is the launcher's to remove: this process is in it.
+    pub(super) fn remove(&self) {
+        let _ = fs::remove_dir(&self.payload);
+    }
+
+    fn populated(&self) -> bool {
+        // A cgroup that is gone has nobody in it.
+        self.keyed("cgroup.events", "populated").is_some_and(|count| count != 0)
+    }
+
+    fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.payload.join(file)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    fn signal_each(&self, signal: Signal) {
+        let Ok(text) = fs::read_to_string(self.payload.join("cgroup.procs")) else { return };
+        for pid in text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
+            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            // The pidfd is held: if the pid is still in the list now, it is this process.
+            let still = fs::read_to_string(self.payload.join("cgroup.procs"))
+                .is_ok_and(|text| text.lines().any(|line| line == pid.as_raw_nonzero().to_string()));
+            if still {
+                let _ = pidfd_send_signal(&pidfd, signal);
+            }
+        }
+    }
+}
+
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+}

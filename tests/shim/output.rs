@@ -1,0 +1,45 @@
+use std::time::Instant;
+
+use clearmld::domain::handover::End;
+
+use super::stand::Stand;
+
+#[test]
+fn fifty_megabytes_arrive_whole_and_in_order() {
+    let stand = Stand::new();
+    let began = Instant::now();
+    let (record, output) = stand.program("seq 1 6500000; echo done >&2").carry_out();
+    let took = began.elapsed();
+    assert_eq!((record.end, record.dropped), (End::Exited { code: 0 }, 0));
+    assert!(output.len() > 48_000_000);
+    let mut lines = output.lines();
+    for number in 1..=6_500_000u32 {
+        assert_eq!(lines.next().and_then(|line| line.parse().ok()), Some(number));
+    }
+    assert_eq!((lines.next(), lines.next()), (Some("done"), None));
+    assert_eq!(record.last_line.as_deref(), Some("done"));
+    assert!(took.as_secs() < 20, "{took:?}");
+}
+
+#[test]
+fn beyond_the_budget_output_is_dropped_and_counted_and_the_program_goes_on() {
+    let stand = Stand::new();
+    let mut run = stand.program("seq 1 650000; echo the end; exit 4");
+    run.spec.spool_budget = 1 << 20;
+    let (record, output) = run.carry_out();
+    assert_eq!(record.end, End::Exited { code: 4 });
+    let marker = output.lines().filter(|line| line.starts_with("[clearmld]")).map(|line| line.len() + 2).sum::<usize>();
+    let printed = (1..=650_000u32).map(|number| number.to_string().len() + 1).sum::<usize>() + "the end\n".len();
+    assert_eq!(output.len() - marker + usize::try_from(record.dropped).expect("small"), printed);
+    assert_eq!(output.matches("[clearmld]").count(), 1);
+    assert_eq!(record.last_line.as_deref(), Some("the end"));
+}
+
+#[test]
+fn a_program_that_closes_its_output_is_still_waited_for() {
+    let stand = Stand::new();
+    let (record, _) = stand.program("echo x; exec >/dev/null 2>&1; sleep 0.5; exit 6").carry_out();
+    assert_eq!(record.end, End::Exited { code: 6 });
+    // A loop over the closed pipe would burn the whole half second.
+    assert!(record.usage.cpu_micros < 400_000, "{:?}", record.usage);
+}

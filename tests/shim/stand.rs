@@ -1,0 +1,225 @@
+//! A state directory, a Run in it, and a stage program of the test's own: a shell script in the place of
+//! `clearmld-shim stage`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clearmld::domain::handover::{
+    Caches, Entry, EnvironmentSpec, ExitRecord, Identity, Installer, Isolation, Overlay, ProgramSpec, Progress,
+    Requirements, RunSpec, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
+};
+use clearmld::domain::ids::{RunId, TaskId};
+use clearmld::domain::stop::StopReason;
+use clearmld::sys::durable;
+
+/// A uid that no host gives to anybody.
+pub const UID: u32 = 64_321;
+
+const SHIM: &str = env!("CARGO_BIN_EXE_clearmld-shim");
+
+pub struct Stand {
+    pub state: tempfile::TempDir,
+}
+
+pub struct Run {
+    pub directory: PathBuf,
+    pub spec: RunSpec,
+    stage: PathBuf,
+}
+
+pub struct Shim {
+    pub process: Child,
+    pub directory: PathBuf,
+}
+
+/// What the script does in each act.
+#[derive(Default)]
+pub struct Script<'a> {
+    pub source: &'a str,
+    pub plan: Option<&'a str>,
+    pub build: &'a str,
+    pub program: &'a str,
+}
+
+impl Stand {
+    pub fn new() -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "these tests build sandboxes, which needs root: run `sudo -E make test`, or leave them out with \
+             `cargo test --lib`"
+        );
+        let state =
+            tempfile::Builder::new().prefix("clearmld-test-").tempdir_in("/var/lib").expect("a state directory");
+        for name in ["mirrors", "packages", "environments", "runs", "tools"] {
+            fs::create_dir_all(state.path().join(name)).expect("made");
+        }
+        for name in ["mirrors", "packages"] {
+            chown(state.path().join(name), Some(UID), Some(UID)).expect("given");
+        }
+        Self { state }
+    }
+
+    pub fn program(&self, program: &str) -> Run {
+        self.run("r1", &Script { program, ..Script::default() })
+    }
+
+    pub fn run(&self, name: &str, script: &Script<'_>) -> Run {
+        let state = self.state.path();
+        let directory = state.join("runs").join(name);
+        fs::create_dir_all(&directory).expect("made");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("set");
+        let stage = state.join(format!("stage-{name}"));
+        let plan = script.plan.map_or("null".to_owned(), |key| {
+            format!(r#"{{"key":"{key}","python":"/usr/bin/python3","python_version":"3.11","requirements":""}}"#)
+        });
+        let text = format!(
+            "#!/bin/sh\norder=$(cat <&3)\ncase \"$order\" in\n\
+             '{{\"act\":{{\"act\":\"source\"'*) {}\n echo '{{\"report\":\"source\",\"commit\":null}}' >&4;;\n\
+             '{{\"act\":{{\"act\":\"plan\"'*) echo '{{\"report\":\"plan\",\"plan\":{plan}}}' >&4;;\n\
+             '{{\"act\":{{\"act\":\"build\"'*) {}\n echo '{{\"report\":\"built\",\"frozen\":[\"x==1\"]}}' >&4;;\n\
+             *) exec 3<&- 4>&-\n{}\n;;\nesac\n",
+            script.source, script.build, script.program
+        );
+        fs::write(&stage, text).expect("written");
+        fs::set_permissions(&stage, fs::Permissions::from_mode(0o755)).expect("set");
+        Run { spec: self.spec(name), directory, stage }
+    }
+
+    fn spec(&self, name: &str) -> RunSpec {
+        let state = self.state.path();
+        RunSpec {
+            version: VERSION,
+            run: RunId::new(name).expect("an id"),
+            task: TaskId::new("t1").expect("an id"),
+            identity: Identity { uid: UID, gid: UID, user: "clearml-run".into(), known_to_host: false },
+            isolation: Isolation::Namespaces,
+            cgroup: None,
+            hidden: vec![state.to_owned()],
+            caches: Caches {
+                mirrors: state.join("mirrors"),
+                packages: state.join("packages"),
+                environments: state.join("environments"),
+            },
+            tools: vec![state.join("tools")],
+            devices: Vec::new(),
+            stop_grace_ms: 10_000,
+            spool_budget: 1 << 30,
+            source: SourceSpec { repository: None, overlay: Overlay::None },
+            environment: EnvironmentSpec {
+                python: None,
+                requirements: Requirements::Nothing,
+                installer: Installer::Pip,
+                extra_index_urls: Vec::new(),
+                extra_arguments: Vec::new(),
+                system_site_packages: false,
+                python_search: Vec::new(),
+            },
+            program: ProgramSpec {
+                entry: Entry::PythonFile { file: "x.py".into() },
+                arguments: Vec::new(),
+                working_dir: PathBuf::new(),
+                variables: BTreeMap::new(),
+            },
+        }
+    }
+}
+
+impl Run {
+    pub fn start(&self) -> Shim {
+        self.write_orders();
+        self.start_again()
+    }
+
+    pub fn write_orders(&self) {
+        durable::write_json(&self.directory.join(file::SPEC), &self.spec).expect("written");
+        let variables = [("TOKEN".to_owned(), "geheim".to_owned().into())].into();
+        let secrets = Secrets { version: VERSION, variables, git: Vec::new(), index_urls: Vec::new() };
+        durable::write_json(&self.directory.join(file::SECRETS), &secrets).expect("written");
+    }
+
+    pub fn start_again(&self) -> Shim {
+        let log =
+            fs::File::options().create(true).append(true).open(self.directory.join(file::SHIM_LOG)).expect("a log");
+        let process = Command::new(SHIM)
+            .arg("run")
+            .arg(&self.directory)
+            .arg("--stage-program")
+            .arg(&self.stage)
+            // What must not reach the payload.
+            .env("CLEARML_API_SECRET_KEY", "geheim")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("started");
+        Shim { process, directory: self.directory.clone() }
+    }
+
+    /// From start to end.
+    pub fn carry_out(&self) -> (ExitRecord, String) {
+        let mut shim = self.start();
+        (shim.record(), shim.output())
+    }
+}
+
+impl Shim {
+    pub fn record(&mut self) -> ExitRecord {
+        let status = self.process.wait().expect("waited");
+        let log = fs::read_to_string(self.directory.join(file::SHIM_LOG)).unwrap_or_default();
+        assert!(status.success(), "the shim itself failed: {status}\n{log}\n{}", self.output());
+        durable::read_json(&self.directory.join(file::EXIT)).expect("a record")
+    }
+
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory.join(file::SPOOL)).unwrap_or_default()).into_owned()
+    }
+
+    pub fn started(&self) -> Started {
+        durable::read_json(&self.directory.join(file::STARTED)).expect("started")
+    }
+
+    pub fn progress(&self) -> Option<Progress> {
+        durable::read_json(&self.directory.join(file::PROGRESS)).ok()
+    }
+
+    /// Until the program has printed `text`.
+    pub fn until_printed(&self, text: &str) {
+        until(&format!("`{text}` in the spool"), || self.output().contains(text));
+    }
+
+    pub fn stop(&self, grace_ms: u64) {
+        let request = StopRequest { version: VERSION, reason: StopReason::UserAbort, grace_ms };
+        durable::write_json(&self.directory.join(file::STOP), &request).expect("written");
+        self.signal(rustix::process::Signal::USR1);
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("alive");
+        rustix::process::pidfd_send_signal(pidfd, signal).expect("sent");
+    }
+}
+
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited 20 s in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Processes of the host that have `marker` in their arguments.
+pub fn with_argument(marker: &str) -> Vec<u32> {
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).split('\0').any(|argument| argument == marker)
+        })
+        .collect()
+}

@@ -216,8 +216,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_uv_on_the_path_that_others_cannot_execute_is_none() {
-        // tempdir's own directory is 0700.
         let closed = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).expect("set");
         fake(&closed.path().join("uv"), 0o755);
         fake(&closed.path().join("state/bin/uv"), 0o755);
         let uv = Uv::new(closed.path().join("state"), closed.path().into());

@@ -59,6 +59,14 @@ impl ToolError {
         }
     }
 
+    /// From the last line that `starts` the tool's explanation to the end, as one line.
+    pub(super) fn explanation(&self, starts: impl Fn(&str) -> bool) -> String {
+        let Self::Failed { last, .. } = self else { return self.to_string() };
+        let from = last.iter().rposition(|line| starts(line.trim_start())).unwrap_or(last.len().saturating_sub(1));
+        let text = last[from..].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        if text.is_empty() { self.to_string() } else { text.chars().take(700).collect() }
+    }
+
     /// The last lines that match, or else the very last, as one line.
     pub(super) fn last_words(&self, separator: &str, wanted: impl Fn(&str) -> bool) -> String {
         let Self::Failed { last, .. } = self else { return self.to_string() };

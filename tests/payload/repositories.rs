@@ -189,3 +189,36 @@ fn a_git_configuration_in_the_payloads_home_does_nothing() {
     write(&home.join(".gitconfig"), "[url \"file:///nowhere\"]\n\tinsteadOf = file://\n");
     assert_eq!(world.source(), Some(commit));
 }
+
+#[test]
+fn two_runs_that_want_the_same_repository_at_once_both_get_it() {
+    let remote = Remote::new();
+    let commit = remote.commit("train.py", "pass\n");
+    let worlds = [world(remote.repository(), Overlay::None), world(remote.repository(), Overlay::None)];
+    let mirrors = worlds[0].root.path().join("mirrors");
+    std::thread::scope(|scope| {
+        let runs = worlds.each_ref().map(|world| {
+            let mut order = world.order(Act::Source);
+            order.paths.mirrors.clone_from(&mirrors);
+            scope.spawn(move || clearmld::payload::run_stage(&order))
+        });
+        for run in runs {
+            let report = run.join().expect("no panic");
+            assert_eq!(report, StageReport::Source(SourceReport { commit: Some(commit.clone()) }));
+        }
+    });
+}
+
+#[test]
+fn a_literal_script_does_not_replace_a_file_of_the_repository() {
+    let remote = Remote::new();
+    remote.commit("train.py", "print(1)\n");
+    let overlay = |file: &str| Overlay::Script { file: file.into(), text: "print(2)".into() };
+    let mut world = world(remote.repository(), overlay("train.py"));
+    world.source();
+    assert_eq!(read(&world.code().join("train.py")), "print(1)\n");
+    again(&world);
+    world.spec.source.overlay = overlay("a/new.py");
+    world.source();
+    assert_eq!(read(&world.code().join("a/new.py")), "print(2)\n");
+}

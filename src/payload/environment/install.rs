@@ -70,7 +70,7 @@ impl<'a> Site<'a> {
         }
         options.push(text(environment));
         self.tool("uv", uv).args(options).run().map_err(|source| {
-            let words = source.last_words(" ", is_uv_error);
+            let words = source.explanation(is_uv_error);
             EnvironmentError::Create {
                 installer: "uv",
                 python: self.plan.python.clone(),
@@ -86,7 +86,7 @@ impl<'a> Site<'a> {
             let tool =
                 self.tool("uv", uv).args(options).args(&target).args(&self.order.spec.environment.extra_arguments);
             tool.run().map_err(|source| {
-                let words = source.last_words(" ", is_uv_error);
+                let words = source.explanation(is_uv_error);
                 EnvironmentError::install("uv", &words, source)
             })?;
         }
@@ -173,8 +173,7 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// uv's error starts with `error:` or a cross and goes on in a tree.
+/// uv's explanation starts with `error:`, or in older versions with a cross, and goes on in a tree.
 fn is_uv_error(line: &str) -> bool {
-    let line = line.trim_start();
-    !line.starts_with("Resolved") && !line.starts_with("Using Python") && !line.starts_with("warning:")
+    ["error:", "×", "x No solution"].iter().any(|start| line.starts_with(start))
 }

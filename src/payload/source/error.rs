@@ -42,7 +42,8 @@ pub(in crate::payload) enum SourceError {
     },
     /// Objects could not be fetched, or not be written.
     #[error(
-        "the repository `{url}` could not be fetched: {words}; reset and enqueue the task again, or see the worker's log"
+        "the repository `{url}` could not be fetched: {words}; see that the worker has disk space and network, then \
+         reset and enqueue the task again"
     )]
     Fetch {
         /// Which.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// uv is a download of some 20 MiB.
@@ -95,13 +96,16 @@ impl Uv {
         let scratch = self.state_dir.join(format!("tools/.uv-{}", std::process::id()));
         make_directories(&self.state_dir, &scratch).map_err(place)?;
         let fetched = fetch(&scratch).await;
-        let placed = match fetched {
-            Ok(uv) => put(&uv, &ours).map_err(place),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = fs::remove_dir_all(&scratch) {
-            tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left behind");
-        }
+        let to = ours.clone();
+        // Some 50 MiB go to the disk here.
+        let placed = spawn_blocking(move || {
+            let placed = fetched.map(|uv| put(&uv, &to));
+            if let Err(error) = fs::remove_dir_all(&scratch) {
+                tracing::warn!(%error, path = %scratch.display(), "a scratch directory is left behind");
+            }
+            placed
+        });
+        let placed = placed.await.map_err(|error| place(io::Error::other(error)))??.map_err(place);
         placed.map(|()| ours)
     }
 }
@@ -187,11 +191,9 @@ async fn spoken(mut command: Command) -> Result<Output, String> {
 
 /// Whole or not at all: a half-written uv must never be found.
 fn put(from: &Path, to: &Path) -> io::Result<()> {
-    let temporary = to.with_extension("tmp");
-    fs::copy(from, &temporary)?;
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))?;
-    File::open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, to)
+    fs::set_permissions(from, fs::Permissions::from_mode(0o755))?;
+    File::open(from)?.sync_all()?;
+    fs::rename(from, to)
 }
 
 #[cfg(test)]
@@ -214,8 +216,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_uv_on_the_path_that_others_cannot_execute_is_none() {
-        // tempdir's own directory is 0700.
         let closed = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).expect("set");
         fake(&closed.path().join("uv"), 0o755);
         fake(&closed.path().join("state/bin/uv"), 0o755);
         let uv = Uv::new(closed.path().join("state"), closed.path().into());

@@ -6,6 +6,7 @@
 //! one that this process was given.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use crate::domain::handover::{Act, StageOrder, StageReport};
 
@@ -33,7 +34,8 @@ pub fn run_stage(order: &StageOrder) -> StageReport {
         },
         Act::Build { plan } => match environment::build(order, plan) {
             Ok(frozen) => StageReport::Built { frozen },
-            Err(error) => failed(&error, error.disk_full()),
+            // venv swallows what its own children say.
+            Err(error) => failed(&error, error.disk_full() || is_full(&order.paths.environment)),
         },
         Act::Program { .. } => exec_program(order),
     }
@@ -44,6 +46,11 @@ pub fn run_stage(order: &StageOrder) -> StageReport {
 pub fn exec_program(order: &StageOrder) -> StageReport {
     let error = program::exec(order);
     failed(&error, false)
+}
+
+/// Whether less is left than any package takes.
+fn is_full(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < 1 << 20)
 }
 
 fn failed(reason: &impl Display, disk_full: bool) -> StageReport {

@@ -59,15 +59,23 @@ impl ToolError {
         }
     }
 
+    /// From the last line that `starts` the tool's explanation to the end, as one line.
+    pub(super) fn explanation(&self, starts: impl Fn(&str) -> bool) -> String {
+        let Self::Failed { last, .. } = self else { return self.to_string() };
+        let from = last.iter().rposition(|line| starts(line.trim_start())).unwrap_or(last.len().saturating_sub(1));
+        let text = last[from..].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        if text.is_empty() { self.to_string() } else { text.chars().take(700).collect() }
+    }
+
     /// The last lines that match, or else the very last, as one line.
-    pub(super) fn last_words(&self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(super) fn last_words(&self, separator: &str, wanted: impl Fn(&str) -> bool) -> String {
         let Self::Failed { last, .. } = self else { return self.to_string() };
         let mut chosen: Vec<&str> = last.iter().map(String::as_str).filter(|line| wanted(line)).collect();
         if chosen.is_empty() {
             chosen.extend(last.last().map(String::as_str));
         }
         let from = chosen.len().saturating_sub(8);
-        let text = chosen[from..].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        let text = chosen[from..].iter().map(|line| line.trim()).collect::<Vec<_>>().join(separator);
         if text.is_empty() { self.to_string() } else { text.chars().take(700).collect() }
     }
 }
@@ -288,7 +296,7 @@ mod tests {
     fn the_last_words_of_a_failed_tool_hold_no_secret() {
         let error = shell("echo fine; echo 'fatal: hunter2 is wrong' >&2; exit 3", "hunter2").run().expect_err("fails");
         assert_eq!(error.to_string(), "sh exited with code 3");
-        assert_eq!(error.last_words(|line| line.starts_with("fatal:")), "fatal: *** is wrong");
+        assert_eq!(error.last_words("; ", |line| line.starts_with("fatal:")), "fatal: *** is wrong");
         assert!(!error.disk_full());
     }
 

@@ -1,6 +1,7 @@
 //! The stages as the shim starts them, as the current user, with real git, uv, pip and PyPI.
 
 mod packages;
+mod repositories;
 mod world;
 
 use clearmld::domain::handover::*;

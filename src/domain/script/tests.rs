@@ -256,8 +256,9 @@ proptest! {
         };
         if let Ok(plan) = read(&script, &choices()) {
             let repository = plan.source.repository.expect("one");
-            prop_assert!(!repository.url.starts_with('-') && !repository.url.contains("ext::"));
-            prop_assert!(!repository.branch.expect("one").starts_with('-'));
+            let transport = repository.url.split("://").next().unwrap_or_default();
+            prop_assert!(!repository.url.starts_with('-') && !transport.contains("::"));
+            prop_assert!(repository.branch.is_none_or(|branch| !branch.starts_with('-')));
         }
     }
 }

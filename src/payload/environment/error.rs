@@ -83,7 +83,9 @@ impl EnvironmentError {
     pub(super) fn install(installer: &'static str, words: &str, source: ToolError) -> Self {
         let lower = words.to_ascii_lowercase();
         let network = ["dns error", "error (connect)", "connection refused", "timed out", "name resolution"];
-        let next = if network.iter().any(|sign| lower.contains(sign)) {
+        let next = if source.disk_full() {
+            "free space on the worker"
+        } else if network.iter().any(|sign| lower.contains(sign)) {
             "check the worker's network, proxy and package index settings, then reset and enqueue the task again"
         } else {
             "correct the requirements in the task's EXECUTION tab"

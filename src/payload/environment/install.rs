@@ -70,7 +70,7 @@ impl<'a> Site<'a> {
         }
         options.push(text(environment));
         self.tool("uv", uv).args(options).run().map_err(|source| {
-            let words = source.last_words(is_uv_error);
+            let words = source.explanation(is_uv_error);
             EnvironmentError::Create {
                 installer: "uv",
                 python: self.plan.python.clone(),
@@ -86,7 +86,7 @@ impl<'a> Site<'a> {
             let tool =
                 self.tool("uv", uv).args(options).args(&target).args(&self.order.spec.environment.extra_arguments);
             tool.run().map_err(|source| {
-                let words = source.last_words(is_uv_error);
+                let words = source.explanation(is_uv_error);
                 EnvironmentError::install("uv", &words, source)
             })?;
         }
@@ -109,7 +109,7 @@ impl<'a> Site<'a> {
             let options = ["-m", "pip", "install", "-r"].map(str::to_owned).into_iter().chain([text(&file)]);
             let tool = self.tool("pip", &python).args(options).args(&self.order.spec.environment.extra_arguments);
             tool.run().map_err(|source| {
-                let words = source.last_words(|line| line.starts_with("ERROR:") || line.starts_with("error:"));
+                let words = source.last_words("; ", |line| line.starts_with("ERROR:") || line.starts_with("error:"));
                 EnvironmentError::install("pip", &words, source)
             })?;
         }
@@ -130,7 +130,7 @@ impl<'a> Site<'a> {
         if with("virtualenv").quiet().run().is_ok() {
             return Ok(());
         }
-        let words = source.last_words(|_| false);
+        let words = source.last_words(" ", |_| true);
         let next = "install the package python3-venv (or virtualenv) on the worker";
         Err(EnvironmentError::Create {
             installer: "venv",
@@ -143,7 +143,7 @@ impl<'a> Site<'a> {
 
     fn frozen(&self, tool: Tool) -> Result<Vec<String>, EnvironmentError> {
         let listed = tool.quiet().read().map_err(|source| {
-            let words = source.last_words(|_| false);
+            let words = source.last_words(" ", |_| true);
             EnvironmentError::Freeze { words, source: Box::new(source) }
         })?;
         Ok(listed.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
@@ -173,8 +173,7 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// uv's error starts with `error:` or a cross and goes on in a tree.
+/// uv's explanation starts with `error:`, or in older versions with a cross, and goes on in a tree.
 fn is_uv_error(line: &str) -> bool {
-    let line = line.trim_start();
-    !line.starts_with("Resolved") && !line.starts_with("Using Python") && !line.starts_with("warning:")
+    ["error:", "×", "x No solution"].iter().any(|start| line.starts_with(start))
 }

@@ -5,23 +5,56 @@ use std::io::{self, Write};
 use std::path::{Component, Path};
 
 use super::speech::say;
-use super::tool::Redactor;
-use crate::domain::handover::{Overlay, SourceReport, StageOrder};
+use crate::domain::handover::{Overlay, Repository, SourceReport, StageOrder};
 
+mod diff;
 mod error;
+mod git;
+mod mirror;
 
 pub(super) use error::SourceError;
+use git::{Git, words};
 
 /// Fetches the code into `paths.code`.
 pub(super) fn fetch(order: &StageOrder) -> Result<SourceReport, SourceError> {
-    let _redactor = Redactor::new(&order.secrets);
     let code = &order.paths.code;
+    let source = &order.spec.source;
     fs::create_dir_all(code).map_err(|source| SourceError::Write { path: code.clone(), source })?;
-    let commit = None;
-    if let Overlay::Script { file, text } = &order.spec.source.overlay {
-        write_script(code, file, text)?;
+    let cloned = source.repository.as_ref().map(|repository| clone(order, repository)).transpose()?;
+    match (&source.overlay, &cloned) {
+        (Overlay::Script { file, text }, _) => write_script(code, file, text)?,
+        (Overlay::Diff { text }, Some((git, commit))) => diff::apply(git, code, commit, text)?,
+        // The domain makes no such spec.
+        (Overlay::Diff { .. }, None) | (Overlay::None, _) => {}
     }
-    Ok(SourceReport { commit })
+    Ok(SourceReport { commit: cloned.map(|(_, commit)| commit) })
+}
+
+fn clone(order: &StageOrder, repository: &Repository) -> Result<(Git, String), SourceError> {
+    let code = &order.paths.code;
+    let url = git::effective_url(&repository.url, &order.secrets.git);
+    let git = Git::new(order, git::is_local(&url))?;
+    say(&format!("cloning {url} ({})", wanted(repository)));
+    let commit = mirror::clone(&git, &order.paths.mirrors, repository, &url, code)?;
+    let checkout = git.at(code).args(["checkout", "--quiet", "--force", "--detach", &commit]);
+    checkout.run().map_err(|source| SourceError::Checkout {
+        commit: commit.clone(),
+        words: words(&source),
+        source: Box::new(source),
+    })?;
+    if code.join(".gitmodules").is_file() {
+        say("fetching its submodules");
+        let update = git.at(code).args(["submodule", "update", "--quiet", "--init", "--recursive"]);
+        update.run().map_err(|source| SourceError::Submodules { words: words(&source), source: Box::new(source) })?;
+    }
+    say(&format!("the code is at commit {commit}"));
+    Ok((git, commit))
+}
+
+fn wanted(repository: &Repository) -> String {
+    let named = [("commit", &repository.commit), ("tag", &repository.tag), ("branch", &repository.branch)];
+    let first = named.into_iter().find_map(|(kind, name)| name.as_ref().map(|name| format!("{kind} {name}")));
+    first.unwrap_or_else(|| "the default branch".to_owned())
 }
 
 /// The repository's own file of that name wins, as with clearml-agent.

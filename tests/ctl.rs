@@ -211,6 +211,27 @@ async fn following_a_run_ends_with_it() {
 }
 
 #[tokio::test]
+async fn following_a_run_goes_on_after_the_daemon_was_restarted_with_no_line_lost_or_doubled() {
+    let (old, new) = (Daemon::open(outside), Daemon::open(outside));
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("link.sock");
+    std::os::unix::fs::symlink(&old.socket, &socket).expect("a link");
+    let mut following =
+        command(&socket, &["run", "logs", "-f", LIVE_RUN]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines();
+    old.print("one\n");
+    assert_eq!(lines.next_line().await.expect("text").as_deref(), Some("one"));
+    old.close().await.1.expect("a clean end");
+    new.print("one\ntwo\n");
+    let moved = directory.path().join("new.sock");
+    std::os::unix::fs::symlink(&new.socket, &moved).and_then(|()| fs::rename(&moved, &socket)).expect("a link");
+    assert_eq!(lines.next_line().await.expect("text").as_deref(), Some("two"));
+    new.end_live_run();
+    let status = tokio::time::timeout(PATIENCE, following.wait()).await.expect("it ends").expect("it is waited for");
+    assert!(status.success());
+}
+
+#[tokio::test]
 async fn events_are_one_document_a_line() {
     let daemon = Daemon::open(outside);
     let mut following =

@@ -88,7 +88,8 @@ impl Reader {
                         self.source = Source::Spool(spool);
                         return Ok(Some(chunk(piece)));
                     }
-                    if self.follow && live && self.wait().await? {
+                    if self.follow && live {
+                        self.wait().await?;
                         self.source = Source::Spool(spool);
                     }
                 }
@@ -110,17 +111,20 @@ impl Reader {
         Ok(match opened {
             Some(spool) => Source::Spool(spool),
             None if !live => Source::Server { after: None, sent: 0, rest: Vec::new() },
-            None if self.follow && self.wait().await? => Source::Unopened,
-            None => Source::End,
+            None if !self.follow => Source::End,
+            None => {
+                self.wait().await?;
+                Source::Unopened
+            }
         })
     }
 
-    /// Waits for more. False when the daemon is going down.
-    async fn wait(&mut self) -> Result<bool, Status> {
+    /// Waits for more. A daemon that goes down says so, since the Run goes on: the reader can come back for the rest.
+    async fn wait(&mut self) -> Result<(), Status> {
         tokio::select! {
             // Both arms only wait; nothing is lost with the one that is dropped.
             () = tokio::time::sleep(POLL) => {}
-            () = super::closed(&mut self.world.closing) => return Ok(false),
+            () = super::closed(&mut self.world.closing) => return Err(EngineError::Closing.into()),
         }
         self.looks += 1;
         if self.looks.is_multiple_of(LOOKS_PER_QUESTION) {
@@ -130,7 +134,7 @@ impl Reader {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The next piece of the server's log.

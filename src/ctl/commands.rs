@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::render::table::Look;
 
 mod host;
+mod patience;
 mod run;
 mod submit;
 mod task;

@@ -65,6 +65,21 @@ impl Failure {
         }
     }
 
+    /// Whether the daemon or the server is away, so that what follows something can wait and go on.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::NotRunning { .. } => true,
+            Self::Refused(status) => matches!(reason(status), Some("closing" | "server_unreachable")),
+            Self::Usage { .. }
+            | Self::SocketDenied { .. }
+            | Self::Timeout { .. }
+            | Self::Output(_)
+            | Self::File { .. }
+            | Self::TaskEnded { .. }
+            | Self::Runtime { .. } => false,
+        }
+    }
+
     /// What went wrong, and what to do about it.
     pub(super) fn words(&self) -> (String, String) {
         match self {

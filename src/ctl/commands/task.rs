@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json as value;
 
+use super::patience::Patience;
 use super::{Desk, LARGEST_ANSWER};
 use crate::ctl::args::Output;
 use crate::ctl::args::task::{Place, Queue, Task, TaskLog};
@@ -95,22 +96,34 @@ pub(super) async fn follow(
     mut changed: impl FnMut(&v1::Task),
 ) -> Result<v1::TaskDetail, Failure> {
     let mut last = String::new();
+    let mut patience = Patience::default();
     loop {
         // The status first: what was logged before the end is then printed after it.
-        let detail = client.get(v1::GetTaskRequest { task_id: printer.task.clone() }).await?.into_inner();
+        let looked = async {
+            let request = v1::GetTaskRequest { task_id: printer.task.clone() };
+            let detail = client.get(request).await?.into_inner();
+            printer.print(desk, client).await?;
+            Ok(detail)
+        };
+        let detail = match looked.await {
+            Ok(detail) => detail,
+            Err(failure) => {
+                patience.wait(desk.console, failure).await?;
+                continue;
+            }
+        };
+        patience.renew();
         let task = detail.task.clone().unwrap_or_default();
         if task.status != last {
             changed(&task);
             last.clone_from(&task.status);
         }
-        printer.print(desk, client).await?;
+        // The store shows events a little late, so there is one more look after the end.
+        tokio::time::sleep(POLL).await;
         if ended(&task.status) {
-            // The store shows events a little late.
-            tokio::time::sleep(POLL).await;
             printer.print(desk, client).await?;
             return Ok(detail);
         }
-        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! `worker …`.
 
 use super::{Desk, LARGEST_ANSWER};
+use crate::ctl::args::Output;
 use crate::ctl::args::worker::{Worker, WorkerAdd};
 use crate::ctl::failure::Failure;
 use crate::ctl::render::{json, table};
@@ -19,8 +20,13 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> 
         }
         Worker::Remove { name, now } => {
             client.remove(v1::RemoveWorkerRequest { name: name.clone(), now }).await?;
-            desk.console.say(&format!("worker {name} is removed"));
-            return Ok(());
+            return match desk.console.output {
+                Output::Json => desk.console.document(&serde_json::json!({"name": name, "removed": true})),
+                Output::Table => {
+                    desk.console.say(&format!("worker {name} is removed"));
+                    Ok(())
+                }
+            };
         }
         Worker::Add(add) => client.add(request(add, std::env::var("NVIDIA_VISIBLE_DEVICES").ok())).await?,
         Worker::Show { name } => client.get(v1::GetWorkerRequest { name }).await?,

@@ -1,0 +1,394 @@
+//! A daemon's door over a scripted engine and a scripted server: real socket, real gRPC, answers by the book below.
+//! What is not in the book is an error.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use clearmld::api::{self, Door, access};
+use clearmld::domain::cause::Cause;
+use clearmld::domain::gpu::GpuClaim;
+use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
+use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
+use clearmld::domain::worker::{Intent, QueueRef, Worker};
+use clearmld::engine::handle::{
+    Command, EngineError, Event, Handle, HostStatus, RunView, ServerLink, WorkerActivity, WorkerDraft, WorkerView,
+};
+use clearmld::engine::ports::{
+    Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, LauncherDescription, QueueMove, ServerError,
+    ServerIdentity, Submission, TaskFilter,
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// A task that is there; its name tries to talk to terminals.
+pub(crate) const TASK: &str = "aaaa0001000000000000000000000001";
+/// A task that fails when it is followed.
+pub(crate) const BAD_TASK: &str = "bbbb0002000000000000000000000002";
+/// Busy, on [`LIVE_RUN`].
+pub(crate) const BUSY: &str = "host:gpu0";
+/// A Run whose spool grows until [`Daemon::end_live_run`].
+pub(crate) const LIVE_RUN: &str = "run0live";
+/// A Run that failed; its spool is there.
+pub(crate) const FAILED_RUN: &str = "run1fail";
+/// A Run that completed; its output is at the server only.
+pub(crate) const GONE_RUN: &str = "run2gone";
+/// What [`GONE_RUN`] had printed.
+pub(crate) const GONE_OUTPUT: &str = "epoch 1\nepoch 2\nepoch 3\n";
+
+/// The door, open.
+pub(crate) struct Daemon {
+    pub(crate) socket: PathBuf,
+    pub(crate) live_spool: PathBuf,
+    pub(crate) events: broadcast::Sender<Event>,
+    script: Arc<Script>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<(), api::ServeError>>,
+    _directory: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Script {
+    directory: PathBuf,
+    live: AtomicBool,
+    asked: Mutex<Vec<String>>,
+    looks: AtomicUsize,
+}
+
+impl Daemon {
+    pub(crate) fn open(inside: access::Decision) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("run/clearmld.sock");
+        let script = Arc::new(Script {
+            directory: directory.path().to_owned(),
+            live: AtomicBool::new(true),
+            asked: Mutex::new(Vec::new()),
+            looks: AtomicUsize::new(0),
+        });
+        fs::File::create(script.spool(LIVE_RUN)).expect("a spool");
+        let mut text = "setting up\n".repeat(10_000);
+        text.push_str("\u{1b}]0;owned\u{7}\u{1b}[31mKeyError\u{1b}[0m: 'x'\n");
+        fs::File::create(script.spool(FAILED_RUN))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .expect("a spool");
+        let (commands, mut received) = mpsc::channel(8);
+        let (events, _) = broadcast::channel(16);
+        let engine = Arc::clone(&script);
+        tokio::spawn(async move {
+            while let Some(command) = received.recv().await {
+                engine.answer(command);
+            }
+        });
+        let door = Door {
+            listening: api::bind(&socket).expect("the socket is bound"),
+            handle: Handle::new(commands, events.clone()),
+            desk: Arc::clone(&script) as Arc<dyn Desk>,
+            state: StateId::new("s1").expect("an id"),
+            inside,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(api::serve(door, async move {
+            let _ = stopped.await;
+        }));
+        let live_spool = script.spool(LIVE_RUN);
+        Self { socket, live_spool, events, script, stop: Some(stop), serving, _directory: directory }
+    }
+
+    /// What the engine and the server were asked to change, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.script.asked.lock().expect("no test has panicked with it").clone()
+    }
+
+    pub(crate) fn print(&self, text: &str) {
+        use std::io::Write;
+        let mut spool = fs::OpenOptions::new().append(true).open(&self.live_spool).expect("the spool is there");
+        spool.write_all(text.as_bytes()).expect("it is written");
+    }
+
+    pub(crate) fn end_live_run(&self) {
+        self.script.live.store(false, Ordering::SeqCst);
+    }
+
+    /// A clean end; what `serve` returned.
+    pub(crate) async fn close(mut self) -> (PathBuf, Result<(), api::ServeError>) {
+        drop(self.stop.take());
+        (self.socket, self.serving.await.expect("serve does not panic"))
+    }
+}
+
+/// An operator outside of all Runs: what tests that are not about access say.
+pub(crate) fn outside(_: &access::PeerFacts, _: &StateId) -> Option<access::Inside> {
+    None
+}
+
+fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("an identifier")
+}
+
+fn queue() -> QueueRef {
+    QueueRef { id: id("q1"), name: "default".into() }
+}
+
+fn not_found<T>(kind: &'static str, name: impl ToString) -> Result<T, EngineError> {
+    Err(EngineError::NotFound { kind, name: name.to_string() })
+}
+
+fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) -> WorkerView {
+    let worker = Worker {
+        version: 1,
+        name: id(name),
+        queues: vec![queue()],
+        gpus,
+        order_fairness: false,
+        user: None,
+        intent,
+        added: UnixMillis(1_700_000_000_000),
+    };
+    WorkerView { worker, activity, problem: None }
+}
+
+impl Script {
+    fn spool(&self, run: &str) -> PathBuf {
+        self.directory.join(format!("{run}.spool"))
+    }
+
+    fn note(&self, what: String) {
+        self.asked.lock().expect("no test has panicked with it").push(what);
+    }
+
+    fn busy(&self) -> WorkerView {
+        let activity = WorkerActivity::Busy { run: id(LIVE_RUN), task: id(TASK) };
+        view(BUSY, id("0"), Intent::Active, activity)
+    }
+
+    fn runs(&self) -> Vec<RunView> {
+        let live = self.live.load(Ordering::SeqCst);
+        let run = |name: &str, phase: Phase| {
+            let gpus = id("0");
+            let mut record =
+                RunRecord::claim(id(name), id(BUSY), queue(), id(TASK), gpus, UnixMillis(1_700_000_000_000));
+            record.task_name = "train \u{1b}[31mred".into();
+            record.phase = phase;
+            let live = name == LIVE_RUN && live;
+            RunView { record, progress: None, spool: self.spool(name), live }
+        };
+        let ended = |cause| {
+            let (at, started) = (UnixMillis(1_700_000_090_000), Some(UnixMillis(1_700_000_030_000)));
+            let exited = Exited { cause, record: None, at, started };
+            Phase::Settled(Settled { exited, at: UnixMillis(1_700_000_091_000), note: None })
+        };
+        let shim = clearmld::domain::handover::ProcessIdentity { pid: 1, start_ticks: 1, boot_id: "b".into() };
+        vec![
+            run(LIVE_RUN, Phase::Running(Running { shim, started: UnixMillis(1_700_000_001_000) })),
+            run(FAILED_RUN, ended(Cause::ExitCode { code: 3, last_line: Some("KeyError: 'x'".into()) })),
+            run(GONE_RUN, ended(Cause::ExitCode { code: 0, last_line: None })),
+            run("run3claim", Phase::Claimed(Claimed { popped: false })),
+        ]
+    }
+
+    fn status(&self) -> HostStatus {
+        HostStatus {
+            version: "0.1.0".into(),
+            host: "host".into(),
+            state_dir: "/var/lib/clearmld".into(),
+            state_id: id("s1"),
+            since: UnixMillis(1_700_000_000_000),
+            draining: self.asked.lock().expect("no test has panicked with it").iter().any(|asked| asked == "drain"),
+            server: ServerIdentity { api_url: "http://127.0.0.1:8008".into(), ..ServerIdentity::default() },
+            link: ServerLink::Down { since: UnixMillis(1_700_000_000_000), reason: "connection refused".into() },
+            launcher: LauncherDescription { name: "direct", missing: vec!["no cgroup v2: no memory limits".into()] },
+            remarks: vec![],
+            workers: 1,
+            live_runs: 1,
+            unsettled_runs: 0,
+        }
+    }
+
+    fn add(&self, draft: WorkerDraft) -> Result<WorkerView, EngineError> {
+        self.note(format!("add {draft:?}"));
+        let queue = draft.queues.first().map_or("default", String::as_str);
+        match queue {
+            "nowhere" => return not_found("queue", queue),
+            "away" => {
+                let reason = "connection refused".into();
+                return Err(EngineError::Server(ServerError::Unreachable {
+                    call: "queues.get_all",
+                    reason,
+                    maybe_done: false,
+                }));
+            }
+            _ => {}
+        }
+        if draft.user.as_deref() == Some("root") {
+            return Err(EngineError::Invalid { reason: "root may not run tasks".into() });
+        }
+        let name = draft.name.as_ref().map_or("host:new", WorkerName::as_str);
+        if name == BUSY {
+            return Err(EngineError::Conflict { reason: format!("there is a worker `{BUSY}` already") });
+        }
+        Ok(view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle))
+    }
+
+    fn answer(&self, command: Command) {
+        // Whoever asked may have gone.
+        match command {
+            Command::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Command::Workers(reply) => drop(reply.send(Ok(vec![self.busy()]))),
+            Command::AddWorker(draft, reply) => drop(reply.send(self.add(draft))),
+            Command::StopWorker { name, now, reply } => {
+                self.note(format!("stop {name} {now}"));
+                drop(reply.send(if name.as_str() == BUSY { Ok(self.busy()) } else { not_found("worker", name) }));
+            }
+            Command::ResumeWorker { name, reply } => {
+                self.note(format!("resume {name}"));
+                drop(reply.send(if name.as_str() == BUSY { Ok(self.busy()) } else { not_found("worker", name) }));
+            }
+            Command::RemoveWorker { name, now, reply } => {
+                self.note(format!("remove {name} {now}"));
+                let reason = format!("worker `{name}` has run {LIVE_RUN}; stop it, or use --now");
+                drop(reply.send(if now { Ok(()) } else { Err(EngineError::Conflict { reason }) }));
+            }
+            Command::Runs(reply) => drop(reply.send(Ok(self.runs()))),
+            Command::StopRun { run, grace_ms, reply } => {
+                self.note(format!("stop {run} {grace_ms:?}"));
+                let found = self.runs().into_iter().find(|view| view.record.id == run && view.live);
+                let reason = format!("run {run} has ended already");
+                drop(reply.send(found.ok_or(EngineError::Conflict { reason })));
+            }
+            Command::Drain(reply) => {
+                self.note("drain".into());
+                drop(reply.send(Ok(())));
+            }
+            Command::Resume(reply) => {
+                self.note("resume".into());
+                drop(reply.send(Err(EngineError::Ledger {
+                    path: "/var/lib/clearmld/host.json".into(),
+                    reason: "disk full".into(),
+                })));
+            }
+        }
+    }
+
+    fn task_now(&self, task: &TaskId) -> DeskTask {
+        // A followed task gets on with every look.
+        let look = self.looks.fetch_add(1, Ordering::SeqCst);
+        let end = if task.as_str() == BAD_TASK { "failed" } else { "completed" };
+        let status = ["queued", "in_progress"].get(look).copied().unwrap_or(end);
+        DeskTask {
+            id: task.clone(),
+            name: "train \u{1b}[31mred".into(),
+            kind: "training".into(),
+            status: status.into(),
+            status_reason: if status == "failed" { "worker execution exit code 1".into() } else { String::new() },
+            status_message: String::new(),
+            last_worker: Some(BUSY.into()),
+            last_update: Some("2026-11-24T07:45:00+00:00".into()),
+        }
+    }
+}
+
+fn rejected(call: &'static str, subcode: u32, message: &str) -> ServerError {
+    ServerError::Rejected { call, code: 400, subcode, message: message.into() }
+}
+
+#[async_trait]
+impl Desk for Script {
+    async fn queues(&self) -> Result<Vec<DeskQueue>, ServerError> {
+        Ok(vec![DeskQueue { id: id("q1"), name: "default".into(), tags: vec![], entries: vec![id(TASK)] }])
+    }
+
+    async fn create_queue(&self, name: &str) -> Result<DeskQueue, ServerError> {
+        self.note(format!("create {name}"));
+        match name {
+            "default" => Err(rejected("queues.create", 801, "Expected unique data")),
+            _ => Ok(DeskQueue {
+                id: QueueId::new("q2").expect("an id"),
+                name: name.into(),
+                tags: vec![],
+                entries: vec![],
+            }),
+        }
+    }
+
+    async fn move_task(&self, queue: &str, task: &TaskId, to: QueueMove) -> Result<u64, ServerError> {
+        self.note(format!("move {queue} {task} {to:?}"));
+        Ok(0)
+    }
+
+    async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<DeskTask>, ServerError> {
+        self.note(format!("tasks {filter:?}"));
+        Ok(vec![self.task_now(&id(TASK))])
+    }
+
+    async fn task(&self, task: &TaskId) -> Result<Option<DeskTaskDetail>, ServerError> {
+        if ![TASK, BAD_TASK].contains(&task.as_str()) {
+            return Ok(None);
+        }
+        Ok(Some(DeskTaskDetail {
+            task: self.task_now(task),
+            project: Some("demo".into()),
+            created: None,
+            started: None,
+            completed: None,
+            active_duration_s: Some(61),
+            repository: None,
+            commit: None,
+            entry_point: Some("train.py".into()),
+            requirements: Some("clearml\n".into()),
+            hyperparameters: vec![("Args".into(), "lr".into(), "0.1".into())],
+            last_scalars: vec![("loss".into(), "train".into(), 0.25)],
+            artifacts: vec![("model".into(), "pickle".into(), "http://127.0.0.1:8081/demo/model.pkl".into())],
+            web_url: Some("http://127.0.0.1:8080/task".into()),
+        }))
+    }
+
+    async fn clone_task(&self, task: &TaskId, name: Option<&str>) -> Result<TaskId, ServerError> {
+        self.note(format!("clone {task} {name:?}"));
+        Ok(id(BAD_TASK))
+    }
+
+    async fn reset(&self, task: &TaskId, force: bool) -> Result<(), ServerError> {
+        self.note(format!("reset {task} {force}"));
+        if force { Ok(()) } else { Err(rejected("tasks.reset", 110, "Invalid task status")) }
+    }
+
+    async fn enqueue(&self, task: &TaskId, queue: &str) -> Result<(), ServerError> {
+        self.note(format!("enqueue {task} {queue}"));
+        if queue == "nowhere" { Err(rejected("tasks.enqueue", 701, "Invalid queue id")) } else { Ok(()) }
+    }
+
+    async fn abort(&self, task: &TaskId, force: bool) -> Result<(), ServerError> {
+        self.note(format!("abort {task} {force}"));
+        Ok(())
+    }
+
+    async fn submit(&self, submission: &Submission) -> Result<TaskId, ServerError> {
+        self.note(format!("submit {submission:?}"));
+        Ok(if submission.name == "bad" { id(BAD_TASK) } else { id(TASK) })
+    }
+
+    async fn log(&self, _: &TaskId, after: Option<UnixMillis>, _: u32) -> Result<Vec<DeskLogEvent>, ServerError> {
+        let events = GONE_OUTPUT.lines().zip(1..).map(|(line, stamp)| DeskLogEvent {
+            stamp: UnixMillis(stamp),
+            level: "INFO".into(),
+            worker: BUSY.into(),
+            text: line.into(),
+        });
+        Ok(events.filter(|event| after.is_none_or(|after| event.stamp > after)).collect())
+    }
+}
+
+/// An event, with a running number.
+pub(crate) fn event(sequence: u64) -> Event {
+    Event {
+        sequence,
+        at: UnixMillis(1_700_000_000_000),
+        kind: "run_started",
+        worker: Some(id(BUSY)),
+        run: Some(RunId::new(LIVE_RUN).expect("an id")),
+        task: Some(id(TASK)),
+        message: "run started".into(),
+    }
+}

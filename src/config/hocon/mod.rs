@@ -82,7 +82,8 @@ fn read(
     Ok(Document { root, left_out: includes.left_out })
 }
 
-fn read_limited(path: &Path) -> Result<String, String> {
+/// Reads a regular file of at most 1 MiB of UTF-8; else says what is wrong with it.
+pub(super) fn read_limited(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
     let cannot = |error: std::io::Error| format!("cannot read it: {error}; check the path and its permissions");
     let file = std::fs::File::open(path).map_err(cannot)?;

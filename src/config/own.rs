@@ -1,0 +1,169 @@
+//! clearmld's own settings: `clearmld.toml`, beside clearml.conf or in /etc/clearmld. All are optional.
+//!
+//! ```toml
+//! run_as = "clearml-run"        # the payload's user
+//! uid_first = 900000            # uids for payloads whose user the host does not know
+//! uid_last = 900999
+//! stop_grace_seconds = 10       # from SIGTERM to SIGKILL
+//! spool_budget_mib = 1024       # of output of one Run that waits for the server
+//! poll_interval_seconds = 1
+//! report_interval_seconds = 30
+//! installer = "uv"              # or "pip"
+//! keep_runs_days = 7            # directories of settled Runs
+//! keep_runs = 200
+//! host_name = "…"               # instead of the system's
+//! payload_sees_sdk_secrets = false
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::hocon::{Kind, Position, Value};
+use super::origin::{ConfigError, Origin};
+use super::reader::Reader;
+
+/// clearmld's own settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnConfig {
+    /// The payload's user, where a Worker names none.
+    pub run_as: String,
+    /// Uids for payloads whose user the host does not know.
+    pub uids: std::ops::RangeInclusive<u32>,
+    /// From SIGTERM to SIGKILL.
+    pub stop_grace: Duration,
+    /// Bytes of output of one Run.
+    pub spool_budget: u64,
+    /// Between two polls of the queues, when all is well.
+    pub poll_interval: Duration,
+    /// Between two status reports of a worker.
+    pub report_interval: Duration,
+    /// What installs packages.
+    pub installer: InstallerChoice,
+    /// How long a settled Run's directory is kept.
+    pub keep_runs_for: Duration,
+    /// How many are kept at most.
+    pub keep_runs: u64,
+    /// Instead of the system's host name.
+    pub host_name: Option<String>,
+    /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
+    pub payload_sees_sdk_secrets: bool,
+}
+
+/// What installs packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallerChoice {
+    /// uv, which is found or installed.
+    Uv,
+    /// venv and pip of the interpreter.
+    Pip,
+}
+
+/// The key of the merged tree that holds clearmld.toml.
+pub(super) const SECTION: &str = "clearmld";
+const KEYS: [&str; 12] = [
+    "run_as",
+    "uid_first",
+    "uid_last",
+    "stop_grace_seconds",
+    "spool_budget_mib",
+    "poll_interval_seconds",
+    "report_interval_seconds",
+    "installer",
+    "keep_runs_days",
+    "keep_runs",
+    "host_name",
+    "payload_sees_sdk_secrets",
+];
+
+/// Reads clearmld.toml into a value of its own.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Value, Vec<ConfigError>> {
+    let file: Arc<Path> = Arc::from(path);
+    let at = |offset: usize| {
+        let line = text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+        Position { file: Arc::clone(&file), line: u32::try_from(line).unwrap_or(u32::MAX), column: 0 }
+    };
+    let (table, broken) = DeTable::parse_recoverable(text);
+    let mut errors: Vec<ConfigError> = broken
+        .iter()
+        .map(|error| ConfigError {
+            origin: Origin::File(at(error.span().map_or(0, |span| span.start))),
+            key: None,
+            // The first line: the rest would show the text round it, which may be a secret.
+            problem: format!("{}; correct the TOML", error.message().lines().next().unwrap_or_default()),
+        })
+        .collect();
+    let mut fields = BTreeMap::new();
+    for (key, value) in table.get_ref() {
+        let name = key.get_ref().to_string();
+        let at = at(key.span().start);
+        let kind = match value.get_ref() {
+            DeValue::String(text) => Kind::Text(text.to_string()),
+            DeValue::Boolean(value) => Kind::Bool(*value),
+            DeValue::Integer(number) => Kind::Integer(number.as_str().to_owned()),
+            DeValue::Float(number) => Kind::Text(number.as_str().to_owned()),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Kind::List(Vec::new()),
+        };
+        if !KEYS.contains(&name.as_str()) {
+            let problem = format!("there is no such setting; known are {}", KEYS.join(", "));
+            errors.push(ConfigError { origin: Origin::File(at), key: Some(name), problem });
+            continue;
+        }
+        fields.insert(name, Value { kind, at });
+    }
+    if errors.is_empty() { Ok(Value { kind: Kind::Object(fields), at: at(0) }) } else { Err(errors) }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
+    let number = |reader: &mut Reader<'_>, key: &str, allowed, default: u64| match reader.integer(key, None, allowed) {
+        Some(found) => found.value,
+        None => {
+            reader.describe(key, default.to_string(), &Origin::Default);
+            default
+        }
+    };
+    let run_as = reader.text("clearmld.run_as", None);
+    if let Some(root) = run_as.as_ref().filter(|user| user.value == "root" || user.value == "0") {
+        let problem = "a payload never runs as root; name an ordinary user, such as clearml-run";
+        reader.error(root.origin.clone(), "clearmld.run_as", problem);
+    }
+    let uid = |uid: u64| u32::try_from(uid).unwrap_or(u32::MAX);
+    let first = reader.integer("clearmld.uid_first", None, 1000..=4_000_000_000);
+    let last = reader.integer("clearmld.uid_last", None, 1000..=4_000_000_000);
+    let uids = match (&first, &last) {
+        (Some(first), Some(last)) => uid(first.value)..=uid(last.value),
+        (Some(first), None) => uid(first.value)..=uid(first.value + 999),
+        (None, Some(last)) => uid(last.value.saturating_sub(999).max(1000))..=uid(last.value),
+        (None, None) => 900_000..=900_999,
+    };
+    if let Some(last) = last.filter(|_| uids.is_empty()) {
+        reader.error(last.origin, "clearmld.uid_last", "it is smaller than uid_first; swap them");
+    }
+    let installer = match reader.text("clearmld.installer", None) {
+        None => InstallerChoice::Uv,
+        Some(found) if found.value == "uv" => InstallerChoice::Uv,
+        Some(found) if found.value == "pip" => InstallerChoice::Pip,
+        Some(found) => {
+            reader.error(found.origin, "clearmld.installer", "it is neither uv nor pip; write one of them");
+            InstallerChoice::Uv
+        }
+    };
+    let poll = Some("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC");
+    let report = Some("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC");
+    OwnConfig {
+        run_as: run_as.map_or_else(|| "clearml-run".to_owned(), |found| found.value),
+        uids,
+        stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
+        spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
+        poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
+        report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
+        installer,
+        keep_runs_for: Duration::from_secs(number(reader, "clearmld.keep_runs_days", 0..=3650, 7) * 86_400),
+        keep_runs: number(reader, "clearmld.keep_runs", 0..=1_000_000, 200),
+        host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
+        payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
+    }
+}

@@ -4,6 +4,8 @@
 //! filter is applied to the JSON. Events have a table of their own, since a task may have hundreds of thousands.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -129,7 +131,9 @@ impl Store {
     }
 }
 
-fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+fn prepare(path: &Path) -> Result<Connection, Box<dyn std::error::Error>> {
+    // It holds further key pairs; SQLite gives its journals the mode of the database.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let mut connection = Connection::open(path)?;
     // NORMAL with WAL: a power cut may lose the last moments, never the consistency.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;")?;

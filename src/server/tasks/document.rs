@@ -104,7 +104,20 @@ fn check(call: &Call<'_>, fields: &mut Object) -> Result<(), ApiError> {
         }
     }
     if let Some(Value::Object(sections)) = fields.get_mut("hyperparams") {
-        sections.values_mut().filter_map(Value::as_object_mut).for_each(texts_only);
+        for section in sections.values_mut() {
+            let items = section.as_object_mut().filter(|items| items.values().all(Value::is_object));
+            texts_only(items.ok_or_else(|| ApiError::invalid_field("hyperparams", "expected sections of items"))?);
+        }
+    }
+    for (field, lists) in [("models", ["input", "output"].as_slice()), ("configuration", &[])] {
+        let Some(Value::Object(inner)) = fields.get(field) else { continue };
+        let as_it_must_be = |(name, value): (&String, &Value)| {
+            if lists.contains(&name.as_str()) { value.is_array() } else { value.is_object() }
+        };
+        // The SDK cannot read a task at all in which one of these is of another type.
+        if !inner.iter().all(as_it_must_be) {
+            return Err(ApiError::invalid_field(field, "an item of it is of the wrong type"));
+        }
     }
     Ok(())
 }

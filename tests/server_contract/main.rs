@@ -1,0 +1,6 @@
+//! The embedded server, held to what was recorded of the real one and to the rules its clients count on.
+
+mod client;
+mod files;
+mod replay;
+mod rules;

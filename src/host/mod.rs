@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod journal;
+pub mod launch;
 pub mod machine;
 pub mod notify;
 pub mod outfit;

@@ -41,12 +41,12 @@ impl Console {
 
     /// One JSON document, indented.
     pub(super) fn document(&self, document: &Value) -> Result<(), Failure> {
-        self.data(&format!("{document:#}"))
+        self.data(&text::json(&format!("{document:#}")))
     }
 
     /// One JSON document of many, on one line.
     pub(super) fn line(&self, document: &Value) -> Result<(), Failure> {
-        self.data(&document.to_string())
+        self.data(&text::json(&document.to_string()))
     }
 
     /// Something for people, on stderr.

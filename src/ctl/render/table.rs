@@ -1,7 +1,7 @@
 //! Tables and lists for people: no lines, one space-separated row a thing, the header set off.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table};
 
 use super::text::{cell, safe, short};
 use super::time::{ago, now, span};
@@ -10,6 +10,8 @@ use crate::rpc::v1;
 
 /// Longest name in a table.
 const NAME: usize = 40;
+/// Columns that are copied to the next command: never wrapped, however narrow the terminal is.
+const UNBROKEN: [&str; 6] = ["RUN", "TASK", "WORKER", "QUEUE", "ID", "NEXT"];
 /// What an empty cell shows.
 const NOTHING_THERE: &str = "-";
 
@@ -27,6 +29,11 @@ impl Look {
         let mut table = self.plain();
         table.set_header(header.iter().map(|title| self.title(title)));
         table.add_rows(rows);
+        for (column, title) in table.column_iter_mut().zip(header) {
+            if UNBROKEN.contains(title) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         trimmed(table)
     }
 

@@ -37,6 +37,20 @@ pub(in crate::ctl) fn turns(character: char) -> bool {
     matches!(character, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
+/// JSON leaves DEL, C1 and what turns the direction as they are; escaped they mean the same and a terminal is safe.
+pub(in crate::ctl) fn json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for character in document.chars() {
+        if character != '\n' && (character.is_control() || turns(character)) {
+            // All of them are in the first plane, so four digits are enough.
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 /// A word for a POSIX shell.
 pub(in crate::ctl) fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte);
@@ -56,6 +70,14 @@ mod tests {
         assert_eq!(cell("a\x1b[2Jb\nc\u{9b}1m\u{202e}"), r"a\u{1b}[2Jb\nc\u{9b}1m\u{202e}");
         assert_eq!(safe("a\nb\r"), "a\nb\\r");
         assert_eq!(cell("größer 模型"), "größer 模型");
+    }
+
+    #[test]
+    fn a_document_keeps_its_meaning_and_loses_what_a_terminal_would_obey() {
+        let value = serde_json::json!({"a": "x\u{9b}2J\u{7f}\u{202e}\u{1b}\ny"});
+        let escaped = json(&format!("{value:#}"));
+        assert!(!escaped.chars().any(|character| turns(character) || (character.is_control() && character != '\n')));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).ok(), Some(value));
     }
 
     #[test]

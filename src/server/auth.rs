@@ -41,7 +41,7 @@ pub(super) struct Identity {
 /// What tokens are signed and key pairs are checked with.
 pub(super) struct Authority {
     credentials: Credentials,
-    secret: SecretString,
+    signer: Hmac<Sha256>,
 }
 
 impl fmt::Debug for Authority {
@@ -99,8 +99,11 @@ fn cookie_token(headers: &HeaderMap) -> Option<SecretString> {
 // === impl Authority ===
 
 impl Authority {
-    pub(super) fn new(credentials: Credentials, secret: SecretString) -> Self {
-        Self { credentials, secret }
+    /// None if the secret is too short to sign with: then somebody has tampered with its file.
+    pub(super) fn new(credentials: Credentials, secret: &SecretString) -> Option<Self> {
+        let secret = secret.expose_secret().as_bytes();
+        let signer = Hmac::<Sha256>::new_from_slice(secret).ok().filter(|_| secret.len() >= 32)?;
+        Some(Self { credentials, signer })
     }
 
     /// Who shows this proof.
@@ -140,7 +143,8 @@ impl Authority {
         let (signed, signature) = token.rsplit_once('.').ok_or_else(|| invalid("Not enough segments"))?;
         let (header, claims) = signed.split_once('.').ok_or_else(|| invalid("Not enough segments"))?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid("Invalid crypto padding"))?;
-        self.signer()
+        self.signer
+            .clone()
             .chain_update(signed)
             .verify_slice(&signature)
             .map_err(|_| invalid("Signature verification failed"))?;
@@ -163,12 +167,6 @@ impl Authority {
         Ok(session)
     }
 
-    fn signer(&self) -> Hmac<Sha256> {
-        // HMAC takes keys of every length; the empty one is only here since the signature says it may fail.
-        Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes())
-            .unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()))
-    }
-
     fn issue(&self, who: &Identity, life_s: i64, now: Moment) -> String {
         let claims = json!({
             "auth_type": "Bearer",
@@ -188,7 +186,7 @@ impl Authority {
         let header = json!({"typ": "JWT", "alg": "HS256"});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
-        let signature = self.signer().chain_update(&signed).finalize().into_bytes();
+        let signature = self.signer.clone().chain_update(&signed).finalize().into_bytes();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 }

@@ -1,7 +1,8 @@
 //! The file server: artifacts go up as multipart forms whose part names are paths, and come down by those paths.
 //!
-//! As with the real one nobody has to log in, so it listens on the loopback device unless told otherwise. A path can
-//! only name something below the root: every segment is checked, and no link is followed.
+//! As with the real one nobody has to log in, so it listens on the loopback device unless told otherwise, and a page in
+//! somebody's browser may neither write nor read. A path can only name something below the root: every segment is
+//! checked, and no link is followed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +48,10 @@ impl FilesDoor {
 
 impl Door for FilesDoor {
     async fn answer(self, request: Request, _: SocketAddr) -> Result<Response, Dropped> {
+        // Browsers name the page that asks, other clients do not; this server has no page of its own.
+        if request.headers().contains_key(header::ORIGIN) {
+            return Ok(refused(StatusCode::FORBIDDEN, "requests of web pages are refused"));
+        }
         Ok(self.router.oneshot(request).await?)
     }
 }
@@ -164,7 +169,6 @@ async fn send(path: &Path, headers: &HeaderMap, only_head: bool, attached: bool)
     // What a task uploaded must never run as a page of this server.
     set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(&mut response, header::CONTENT_SECURITY_POLICY, "sandbox");
-    set(&mut response, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     if attached {
         set(&mut response, header::CONTENT_DISPOSITION, "attachment");
     }

@@ -139,7 +139,10 @@ pub async fn start(config: ServerConfig) -> Result<LocalServer, StartError> {
     let now = time::Moment::now();
     let seeded = store.run(move |documents| queues::ensure_default(documents, now)).await;
     seeded.map_err(|error| StartError::Database { path, reason: error.message })?;
-    let authority = auth::Authority::new(kept.credentials.clone(), kept.signing_secret);
+    let authority = auth::Authority::new(kept.credentials.clone(), &kept.signing_secret).ok_or_else(|| {
+        let reason = "its secret is too short".to_owned();
+        StartError::Credentials { path: directory.join("signing.json"), reason }
+    })?;
     let shared = Arc::new(Shared { store, auth: authority, faults: Faults::default(), files_root });
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(api_listener, http::ApiDoor::new(Arc::clone(&shared))));

@@ -52,3 +52,14 @@ async fn no_path_leads_out_of_the_files_directory() {
         assert_eq!(got.status().as_u16(), 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_page_in_a_browser_may_not_upload_or_read() {
+    let site = Site::new().await;
+    let (kind, body) = multipart("a/b", "x");
+    let url = format!("{}/", site.server.files_url());
+    let request = site.http.post(&url).header("Content-Type", kind).header("Origin", "http://evil.example").body(body);
+    assert_eq!(request.send().await.expect("an answer").status().as_u16(), 403);
+    let read = site.http.get(&url).send().await.expect("an answer");
+    assert!(!read.headers().contains_key("access-control-allow-origin"));
+}

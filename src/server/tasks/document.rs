@@ -19,10 +19,16 @@ pub(super) fn fresh(call: &Call<'_>, name: &str, kind: &str) -> Value {
         "id": new_id(), "company": COMPANY_ID, "user": call.who.user, "name": name, "type": kind, "status": "created",
         "report_assets": [], "created": now, "output": {},
         "execution": {"test_split": 0, "parameters": {}, "model_desc": {}, "model_labels": {}, "artifacts": []},
+        "script": script(),
         "tags": [], "system_tags": [], "last_update": now, "last_change": now, "last_changed_by": call.who.user,
         "last_iteration": 0, "last_metrics": {}, "unique_metrics": [], "metric_stats": {}, "hyperparams": {},
         "configuration": {}, "runtime": {}, "models": {"input": [], "output": []}, "container": {},
     })
+}
+
+/// A script of which nothing is known. A task always has one: the SDK's datasets count on it.
+fn script() -> Value {
+    json!({"binary": "python", "repository": "", "entry_point": "", "requirements": {}})
 }
 
 const TYPES: [&str; 12] = [

@@ -71,3 +71,30 @@ fn stop_silent_tasks(documents: &Documents<'_>, now: Moment) -> Result<(), ApiEr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::Store;
+
+    #[tokio::test]
+    async fn the_watchdog_stops_what_has_been_silent_for_two_hours_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&directory.path().join("x.db")).expect("opened");
+        let now = Moment::now();
+        let task = move |id: &str, status: &str, silent_s: i64| {
+            let heard = Moment::from_millis(now.millis() - silent_s * 1000).text();
+            json!({"id": id, "status": status, "last_update": heard})
+        };
+        let statuses = store.run(move |documents| {
+            for task in [task("a", "in_progress", 7300), task("b", "in_progress", 7100), task("c", "queued", 9000)] {
+                put(documents, &task)?;
+            }
+            stop_silent_tasks(documents, now)?;
+            let tasks = documents.list(Kind::Task, &Narrow::default())?;
+            Ok(tasks.iter().map(|task| task["status"].as_str().map(str::to_owned)).collect::<Vec<_>>())
+        });
+        let wanted = ["stopped", "in_progress", "queued"].map(|status| Some(status.to_owned()));
+        assert_eq!(statuses.await.expect("run"), wanted);
+    }
+}

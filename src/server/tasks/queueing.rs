@@ -35,7 +35,9 @@ pub(in crate::server) fn enqueue(call: &Call<'_>) -> Result<Value, ApiError> {
     let queue = wanted_queue(call)?;
     let before = status_of(&task);
     let mut change = Change::asked(call, TaskStatus::Queued)?;
-    change.extra.insert("enqueue_status".to_owned(), json!(before.as_str()));
+    if before != TaskStatus::Queued {
+        change.extra.insert("enqueue_status".to_owned(), json!(before.as_str()));
+    }
     if let Some(Value::Array(tags)) = task.get_mut("system_tags") {
         tags.retain(|tag| tag != "development");
     }

@@ -21,7 +21,6 @@ const LISTING: Listing = Listing {
         "execution.queue",
         "models.input.model",
         "models.output.model",
-        "hyperparams",
     ],
     patterns: &["name", "comment"],
     dates: &["status_changed", "last_update", "started", "completed", "created", "last_change"],

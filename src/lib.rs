@@ -21,6 +21,8 @@ pub mod config;
 #[cfg(feature = "ctl")]
 pub mod ctl;
 #[cfg(feature = "daemon")]
+pub mod daemon;
+#[cfg(feature = "daemon")]
 pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod host;

@@ -11,6 +11,10 @@ use clearmld::{payload, shim};
 const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--stage-program PROGRAM]";
 
 fn main() -> ExitCode {
+    // git runs this program to ask for a password.
+    if let Some(code) = payload::askpass() {
+        return code;
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
     let result = match words.as_slice() {
@@ -34,6 +38,6 @@ fn run(directory: &Path, stage_program: &Path) -> Result<u8, (u8, String)> {
 }
 
 fn stage() -> Result<u8, (u8, String)> {
-    let code = shim::stage::run(payload::run_stage, payload::exec_program).map_err(|error| (1, error.to_string()))?;
+    let code = shim::stage::run(|order| payload::run_stage(&order), |order| payload::exec_program(&order)).map_err(|error| (1, error.to_string()))?;
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -119,3 +119,67 @@ impl Plan {
         }
     }
 }
+
+/// PROVISIONAL
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PlanError(String);
+
+impl Plan {
+    /// PROVISIONAL
+    pub fn read(flags: crate::config::Flags) -> Result<Self, PlanError> {
+        let var = |name: &str| std::env::var(name).ok();
+        let state_dir = flags.state_dir.unwrap_or_else(|| "/var/lib/clearmld".into());
+        let socket = flags.socket.unwrap_or_else(|| "/run/clearmld/clearmld.sock".into());
+        let server = match flags.local {
+            Some(address) => {
+                let api = address.unwrap_or_else(|| "127.0.0.1:8008".parse().unwrap_or_else(|_| unreachable!()));
+                let port = if api.port() == 0 { 0 } else { 8081 };
+                Server::Local { api, files: SocketAddr::new(api.ip(), port) }
+            }
+            None => Server::Remote {
+                addresses: ServerAddresses {
+                    api: var("CLEARML_API_HOST").ok_or(PlanError("no host".into()))?,
+                    web: var("CLEARML_WEB_HOST").unwrap_or_default(),
+                    files: var("CLEARML_FILES_HOST").unwrap_or_default(),
+                },
+                credentials: ClientCredentials::KeyPair {
+                    access_key: var("CLEARML_API_ACCESS_KEY").unwrap_or_default(),
+                    secret_key: var("CLEARML_API_SECRET_KEY").unwrap_or_default().into(),
+                },
+            },
+        };
+        Ok(Self {
+            state_dir,
+            socket,
+            server,
+            verify: Verify::Yes,
+            request_token_expiration_s: None,
+            settings: Settings { host: var("CLEARML_WORKER_NAME").unwrap_or("host".into()), ..Settings::default() },
+            users: UserPolicy { default: "clearml-run".into(), fallback_uid: 64_117 },
+            hidden: vec![],
+            spool_budget: 1 << 30,
+            choices: ScriptChoices {
+                installer: crate::domain::handover::Installer::Pip,
+                extra_index_urls: Vec::new(),
+                extra_arguments: Vec::new(),
+                system_site_packages: false,
+                python_search: Vec::new(),
+                force_repo_requirements_txt: false,
+                force_original_requirements: false,
+                ignore_requested_python_version: false,
+                default_python: None,
+            },
+            pip: false,
+            git: Vec::new(),
+            index_urls: Vec::new(),
+            task_environment: false,
+            network: BTreeMap::new(),
+            search: std::env::var_os("PATH").unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn check_again(&self) -> Result<(), PlanError> {
+        Ok(())
+    }
+}

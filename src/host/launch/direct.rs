@@ -110,6 +110,7 @@ impl Launcher for Direct {
 
     async fn wait(&self, shim: &ProcessIdentity) {
         let Some(pidfd) = identity::open(shim) else { return };
+        #[expect(deprecated, reason = "provisional")]
         if let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE) {
             let _ = pidfd.readable().await;
         }

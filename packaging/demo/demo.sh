@@ -9,6 +9,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/clearmld-demo.XXXXXX")
 chmod 0755 "$dir"
 export CLEARMLD_SOCKET=$dir/clearmld.sock
 daemon=
+took=()
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
 ctl() { "$bin/clearmlctl" "$@"; }
@@ -16,8 +17,12 @@ ctl() { "$bin/clearmlctl" "$@"; }
 finish() {
   status=$?
   if [ -n "$daemon" ]; then
-    ctl worker list --output json 2>/dev/null | grep -o '"name": *"[^"]*"' | cut -d'"' -f4 | while read -r worker; do
-      ctl worker remove --now "$worker" >/dev/null 2>&1 || true
+    # Runs outlive the daemon, so end a live one first.
+    ctl worker stop --now demo >/dev/null 2>&1 || true
+    for _ in $(seq 150); do
+      ctl worker show demo 2>/dev/null | grep -q '^activity *stopped' && break
+      kill -0 "$daemon" 2>/dev/null || break
+      sleep 0.1
     done
     kill "$daemon" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
@@ -48,7 +53,7 @@ done
 ctl status
 
 say "2. a worker"
-ctl worker add --cpu-only --queue default
+ctl worker add --name demo --cpu-only --queue default
 
 for round in first second; do
   say "3. the $round task: $here/train.py, with the clearml SDK and scikit-learn from PyPI"
@@ -56,7 +61,7 @@ for round in first second; do
   ctl submit "$here/train.py" --name "digits ($round)" --project "clearmld demo" \
     --requirements "$here/requirements.txt" --queue default --follow
   ended=$(date +%s.%N)
-  took[${#took[@]}]=$(echo "$ended $began" | awk '{ printf "%.1f", $1 - $2 }')
+  took+=($(echo "$ended $began" | awk '{ printf "%.1f", $1 - $2 }'))
 done
 
 say "4. what became of them"

@@ -38,6 +38,7 @@ fn run(directory: &Path, stage_program: &Path) -> Result<u8, (u8, String)> {
 }
 
 fn stage() -> Result<u8, (u8, String)> {
-    let code = shim::stage::run(|order| payload::run_stage(&order), |order| payload::exec_program(&order)).map_err(|error| (1, error.to_string()))?;
+    let code = shim::stage::run(|order| payload::run_stage(&order), |order| payload::exec_program(&order))
+        .map_err(|error| (1, error.to_string()))?;
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -46,7 +46,9 @@ pub enum DaemonError {
     #[error(transparent)]
     Launcher(#[from] ChooseError),
     /// The shim's program.
-    #[error("clearmld-shim is not beside {daemon} nor in /usr/lib/clearmld: install the whole package, or build it with `make build`")]
+    #[error(
+        "clearmld-shim is not beside {daemon} nor in /usr/lib/clearmld: install the whole package, or build it with `make build`"
+    )]
     NoShim {
         /// Our own program.
         daemon: PathBuf,
@@ -71,7 +73,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let local = start_local(&plan, directory.path()).await?;
     let (clearml, desk, link) = connect(&plan, local.as_ref())?;
     let launcher = launch::choose(&state, &shim_program()?).await?;
-    let outfits = plan.outfits(directory.path(), clearml.identity(), listening.path());
+    let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path());
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
     settings.remarks.extend(listening.remark.clone());
@@ -89,13 +91,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
     }
-    let door = Door {
-        listening,
-        handle: handle.clone(),
-        desk,
-        state,
-        inside: api::access::inside_a_run,
-    };
+    let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
     attend(engine, handle, door, signals, &plan).await?;
     if let Some(local) = local {
         local.stop().await;
@@ -161,7 +157,10 @@ fn line(status: &HostStatus) -> String {
         (ServerLink::Down { reason, .. }, false) => format!("server down: {reason}"),
     };
     let draining = if status.draining { ", draining" } else { "" };
-    format!("{} workers, {} runs, {} to be reported{draining}; {server}", status.workers, status.live_runs, status.unsettled_runs)
+    format!(
+        "{} workers, {} runs, {} to be reported{draining}; {server}",
+        status.workers, status.live_runs, status.unsettled_runs
+    )
 }
 
 /// A server as the engine and as people see it, and how it is.
@@ -193,4 +192,3 @@ fn shim_program() -> Result<PathBuf, DaemonError> {
     let packaged = PathBuf::from("/usr/lib/clearmld/clearmld-shim");
     [packaged, beside].into_iter().rev().find(|path| path.is_file()).ok_or(DaemonError::NoShim { daemon })
 }
-

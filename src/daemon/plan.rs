@@ -79,8 +79,9 @@ impl Plan {
     pub(super) fn client(&self, local: Option<&LocalServer>) -> Option<ClientConfig> {
         let (addresses, credentials) = match (&self.server, local) {
             (Server::Local { .. }, Some(local)) => {
+                // It has no web UI: no link of ours may point there.
                 let pair = local.credentials();
-                let addresses = ServerAddresses { api: local.api_url(), web: local.web_url(), files: local.files_url() };
+                let addresses = ServerAddresses { api: local.api_url(), web: String::new(), files: local.files_url() };
                 let (access_key, secret_key) = (pair.access_key.clone(), pair.secret_key.clone());
                 (addresses, ClientCredentials::KeyPair { access_key, secret_key })
             }
@@ -98,7 +99,15 @@ impl Plan {
         })
     }
 
-    pub(super) fn outfits(&self, root: &Path, server: ServerIdentity, socket: &Path) -> Outfits {
+    pub(super) fn outfits(
+        &self,
+        root: &Path,
+        server: ServerIdentity,
+        local: Option<&LocalServer>,
+        socket: &Path,
+    ) -> Outfits {
+        // The SDK wants a web address to compose links with, whether or not anything answers there.
+        let web = local.map_or(server.web_url, LocalServer::web_url);
         let socket_directory = socket.parent().map(Path::to_owned);
         let root_user = nix::unistd::geteuid().is_root();
         Outfits {
@@ -108,7 +117,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
-            server: ServerAddresses { api: server.api_url, web: server.web_url, files: server.files_url },
+            server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
             choices: self.choices.clone(),
             uv: (!self.pip).then(|| Uv::new(root.to_owned(), self.search.clone())),

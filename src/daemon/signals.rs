@@ -42,7 +42,9 @@ impl Signals {
 fn reload(plan: &Plan) {
     notify::reloading();
     match plan.check_again() {
-        Ok(()) => tracing::info!("the configuration is well-formed; restart clearmld to use what has changed (runs go on)"),
+        Ok(()) => {
+            tracing::info!("the configuration is well-formed; restart clearmld to use what has changed (runs go on)")
+        }
         Err(errors) => tracing::error!("the configuration was not taken:\n{errors}"),
     }
     notify::ready("configuration read");

@@ -17,7 +17,10 @@ fn git(directory: &Path, args: &[&str]) -> String {
 /// A bare repository that anybody may read, with two commits; its URL and both.
 fn repository(world: &World) -> (String, String, String) {
     use std::os::unix::fs::PermissionsExt;
-    let base = tempfile::Builder::new().prefix("clearmld-git.").tempdir_in("/tmp").expect("a directory").keep();
+    // A sandbox has a /tmp of its own, so as root the repository stands where a host would have it.
+    let place = if super::world::is_root() { "/srv" } else { "/tmp" };
+    let base = tempfile::Builder::new().prefix("clearmld-git.").tempdir_in(place).expect("a directory");
+    let base = world.keep(base);
     std::fs::set_permissions(&base, std::fs::Permissions::from_mode(0o755)).expect("opened");
     let work = base.join("work");
     std::fs::create_dir(&work).expect("made");
@@ -32,7 +35,6 @@ fn repository(world: &World) -> (String, String, String) {
     git(&work, &["commit", "-q", "-am", "two"]);
     let two = git(&work, &["rev-parse", "HEAD"]);
     git(&base, &["clone", "-q", "--bare", "work", "project.git"]);
-    let _ = world;
     (format!("file://{}/project.git", base.display()), one, two)
 }
 

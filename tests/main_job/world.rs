@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clearmld::clearml::{Client, ClientConfig, ClientCredentials, Verify};
 use clearmld::domain::ids::{TaskId, UnixMillis};
-use clearmld::engine::ports::{Desk, DeskTaskDetail, Submission};
+use clearmld::engine::ports::{Desk, DeskTaskDetail, ServerError, Submission};
 use clearmld::server::{LocalServer, ServerConfig};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) desk: Client,
     dir: tempfile::TempDir,
     daemon: Option<Child>,
+    /// Directories elsewhere, removed at the end.
+    kept: Mutex<Vec<tempfile::TempDir>>,
 }
 
 impl World {
@@ -51,7 +54,13 @@ impl World {
             request_token_expiration_s: None,
         })
         .expect("a client");
-        Self { server, desk, dir, daemon: None }
+        Self { server, desk, dir, daemon: None, kept: Mutex::default() }
+    }
+
+    pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {
+        let path = directory.path().to_owned();
+        self.kept.lock().expect("unpoisoned").push(directory);
+        path
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -170,7 +179,15 @@ impl World {
     }
 
     pub(crate) async fn task(&self, task: &TaskId) -> DeskTaskDetail {
-        Desk::task(&self.desk, task).await.expect("asked").expect("there")
+        // The server may have been told to fail for a while; the tests' own questions are then asked again.
+        for _ in 0..20 {
+            match Desk::task(&self.desk, task).await {
+                Ok(detail) => return detail.expect("there"),
+                Err(ServerError::Unreachable { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the server stays away")
     }
 
     /// Waits for a terminal status.
@@ -195,7 +212,10 @@ impl World {
         let mut text = String::new();
         let mut after: Option<UnixMillis> = None;
         loop {
-            let events = self.desk.log(task, after, 5000).await.expect("asked");
+            let events = match self.desk.log(task, after, 5000).await {
+                Err(ServerError::Unreachable { .. }) => continue,
+                answer => answer.expect("asked"),
+            };
             let Some(last) = events.last() else { return text };
             after = Some(last.stamp);
             text.extend(events.iter().map(|event| event.text.as_str()));

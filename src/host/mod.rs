@@ -1,1 +1,3 @@
 //! The host behind the engine's ports.
+
+pub mod launch;

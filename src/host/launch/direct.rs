@@ -1,0 +1,131 @@
+//! Shims as children of the daemon, in sessions of their own: for containers, CI and hosts without systemd.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use async_trait::async_trait;
+
+use super::cgroup_tree::{Tree, sweep};
+use super::supervised;
+use crate::domain::handover::{ProcessIdentity, Started, file};
+use crate::domain::ids::{RunId, StateId};
+use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Direct {
+    shim: PathBuf,
+    /// This state directory's own cgroup, beside the daemon's.
+    cgroups: Option<PathBuf>,
+    missing: Vec<String>,
+}
+
+impl Direct {
+    /// Looks for a cgroup v2 tree that may be written to. `missing` is what the caller knows to be missing already.
+    #[must_use]
+    pub fn new(state: &StateId, shim: PathBuf, missing: Option<String>) -> Self {
+        let mut missing: Vec<String> = missing.into_iter().collect();
+        let cgroups = match own_cgroup(state) {
+            Ok(cgroups) => Some(cgroups),
+            Err(reason) => {
+                missing.push(format!("no cgroup for runs ({reason}): memory and CPU are neither limited nor counted"));
+                None
+            }
+        };
+        Self { shim, cgroups, missing }
+    }
+
+    fn run_cgroup(&self, run: &RunId) -> Option<PathBuf> {
+        self.cgroups.as_ref().map(|cgroups| cgroups.join(run.as_str()))
+    }
+}
+
+#[async_trait]
+impl Launcher for Direct {
+    fn describe(&self) -> LauncherDescription {
+        LauncherDescription { name: "direct", missing: self.missing.clone() }
+    }
+
+    async fn launch(&self, _run: &RunId, directory: &Path) -> Result<Started, LaunchError> {
+        // Also when it is dead by now: what was started once is never started again.
+        if let Some(started) = supervised::started(directory)? {
+            return Ok(started);
+        }
+        let failed =
+            |error: io::Error| LaunchError::Failed { operation: "start clearmld-shim", reason: error.to_string() };
+        let log = File::options().create(true).append(true).mode(0o600).open(directory.join(file::SHIM_LOG));
+        let mut child = Command::new(&self.shim)
+            .arg("run")
+            .arg(directory)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.map_err(failed)?)
+            .spawn()
+            .map_err(|error| LaunchError::Failed {
+                operation: "start clearmld-shim",
+                reason: format!("{}: {error}", self.shim.display()),
+            })?;
+        // It makes a session of its own first of all. Dropping `child` leaves it alone; `wait` reaps it.
+        supervised::until_started(directory, || match child.try_wait() {
+            Ok(Some(status)) => Some(format!("it ended at once with {status}")),
+            Ok(None) | Err(_) => None,
+        })
+        .await
+    }
+
+    async fn cgroup(&self, run: &RunId) -> Option<PathBuf> {
+        let path = self.run_cgroup(run)?;
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => None,
+            Ok(()) | Err(_) => Some(path),
+        }
+    }
+
+    fn alive(&self, shim: &ProcessIdentity) -> bool {
+        supervised::alive(shim)
+    }
+
+    async fn wait(&self, shim: &ProcessIdentity) {
+        supervised::wait(shim).await;
+    }
+
+    fn nudge(&self, shim: &ProcessIdentity) -> Result<(), LaunchError> {
+        supervised::nudge(shim)
+    }
+
+    async fn sweep(&self, run: &RunId) -> Result<(), LaunchError> {
+        let Some(path) = self.run_cgroup(run) else { return Ok(()) };
+        sweep(&path).await.map_err(|error| LaunchError::Failed {
+            operation: "end what is left of a run",
+            reason: format!("{}: {error}", path.display()),
+        })
+    }
+}
+
+/// Beside the daemon's own cgroup: below it, no controller could be used while the daemon is in it.
+fn own_cgroup(state: &StateId) -> Result<PathBuf, String> {
+    let tree = Tree::find().ok_or("no cgroup v2 tree is mounted")?;
+    let own = tree.of("self").ok_or("the daemon is outside of the cgroup v2 tree that is mounted")?;
+    let parent = if own == tree.top() { own.as_path() } else { own.parent().unwrap_or(tree.top()) };
+    let path = parent.join(format!("clearmld-{state}"));
+    match fs::create_dir(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(format!("{}: {error}", path.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    // What the runs' cgroups may have. Where a controller is not to be had, the shim says what that means.
+    for directory in [parent, &path] {
+        for controller in ["+memory", "+pids", "+cpu", "+io"] {
+            let opened = File::options().write(true).open(directory.join("cgroup.subtree_control"));
+            let _ = opened.and_then(|mut file| io::Write::write_all(&mut file, controller.as_bytes()));
+        }
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
+    Ok(path)
+}

@@ -16,7 +16,7 @@ use crate::clearml::{Absent, Client, ClientError};
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, StoreError};
 use crate::engine::{Engine, World};
-use crate::host::launch::{self, ChooseError};
+use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
@@ -42,9 +42,6 @@ pub enum DaemonError {
     /// The client of the server.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// How shims are started.
-    #[error(transparent)]
-    Launcher(#[from] ChooseError),
     /// The shim's program.
     #[error(
         "clearmld-shim is not beside {daemon} nor in /usr/lib/clearmld: install the whole package, or build it with `make build`"
@@ -72,7 +69,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
     let local = start_local(&plan, directory.path()).await?;
     let (clearml, desk, link) = connect(&plan, local.as_ref())?;
-    let launcher = launch::choose(&state, &shim_program()?).await?;
+    let launcher = launch::choose(&state, shim_program()?).await;
     let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path());
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();

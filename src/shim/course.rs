@@ -109,10 +109,10 @@ impl Shim {
             }
             Err(finish) => Err(finish),
         };
-        if finished.is_err() {
-            if let Err(error) = place.discard() {
-                super::log(&format!("cannot remove an unfinished environment; the next builder will try: {error}"));
-            }
+        if finished.is_err()
+            && let Err(error) = place.discard()
+        {
+            super::log(&format!("cannot remove an unfinished environment; the next builder will try: {error}"));
         }
         finished
     }

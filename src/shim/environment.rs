@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -85,8 +85,11 @@ impl Place {
     /// When the disk is full or the leftovers cannot be removed.
     pub(super) fn begin(&self, identity: &Identity) -> io::Result<()> {
         self.discard()?;
-        fs::DirBuilder::new().mode(0o755).create(&self.directory)?;
-        fs::DirBuilder::new().mode(0o755).create(self.venv())?;
+        for directory in [&self.directory, &self.venv()] {
+            fs::create_dir(directory)?;
+            // Whatever the umask: without namespaces the payload comes here by this path.
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+        }
         if nix::unistd::geteuid().is_root() {
             chown(self.venv(), Some(identity.uid), Some(identity.gid))?;
         }

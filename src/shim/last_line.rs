@@ -16,7 +16,7 @@ impl LastLine {
     /// Looks at the next bytes. A carriage return ends a line as a newline does: progress bars end in one.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let end = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        let Some(last_end) = bytes.iter().rposition(|byte| end(byte)) else {
+        let Some(last_end) = bytes.iter().rposition(end) else {
             self.grow(bytes);
             return;
         };
@@ -94,7 +94,8 @@ mod tests {
                 at = cut;
             }
             let wanted = text.rsplit(['\n', '\r']).map(str::trim).find(|part| !part.is_empty());
-            prop_assert_eq!(line.get().as_deref(), wanted);
+            let found = line.get();
+            prop_assert_eq!(found.as_deref(), wanted);
         }
     }
 }

@@ -143,6 +143,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::sys::durable;
 
     fn open(path: &Path) -> OwnedFd {
         let name = CString::new(path.to_str().expect("text")).expect("no NUL");
@@ -153,10 +154,10 @@ mod tests {
     fn sealing_follows_no_link_and_leaves_no_set_user_id() {
         let directory = tempfile::tempdir().expect("a directory");
         let outside = directory.path().join("outside");
-        fs::write(&outside, "x").expect("written");
+        durable::write(&outside, b"x", 0o644).expect("written");
         let tree = directory.path().join("tree");
         fs::create_dir_all(tree.join("bin")).expect("made");
-        fs::write(tree.join("bin/tool"), "x").expect("written");
+        durable::write(&tree.join("bin/tool"), b"x", 0o644).expect("written");
         fs::set_permissions(tree.join("bin/tool"), PermissionsExt::from_mode(0o4777)).expect("set");
         symlink(&outside, tree.join("link")).expect("linked");
         symlink(directory.path(), tree.join("up")).expect("linked");

@@ -5,3 +5,5 @@ pub mod durable;
 pub mod identity;
 pub mod mount;
 pub mod process;
+#[cfg(feature = "daemon")]
+pub mod readable;

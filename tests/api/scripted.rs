@@ -1,3 +1,4 @@
+#![expect(clippy::disallowed_methods, reason = "a test owns its tasks until it ends")]
 //! A daemon's door over a scripted engine and a scripted server: real socket, real gRPC, answers by the book below.
 //! What is not in the book is an error.
 

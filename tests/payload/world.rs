@@ -35,6 +35,7 @@ impl World {
             hidden: Vec::new(),
             caches: Caches { mirrors: path("mirrors"), packages: path("packages"), environments: path("e") },
             tools: Vec::new(),
+            devices: Vec::new(),
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
             source,

@@ -2,7 +2,10 @@
 
 mod ends;
 mod environment;
+#[cfg(feature = "daemon")]
+mod launch;
 mod output;
 mod sandbox;
 mod stand;
 mod stops;
+mod subreaper;

@@ -1,6 +1,7 @@
 use std::fs;
 
 use clearmld::domain::handover::End;
+use clearmld::sys::durable;
 
 use super::stand::{Script, Stand, UID};
 
@@ -53,7 +54,7 @@ fn the_state_directory_and_other_runs_are_not_there() {
     let stand = Stand::new();
     let other = stand.state.path().join("runs/other");
     fs::create_dir_all(&other).expect("made");
-    fs::write(other.join("spool"), "of another").expect("written");
+    durable::write(&other.join("spool"), "of another".as_bytes(), 0o644).expect("written");
     let state = stand.state.path().display();
     let output = facts(
         &stand,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,36 +18,38 @@ use clearmld::domain::stop::StopReason;
 use clearmld::sys::durable;
 
 /// A uid that no host gives to anybody.
-pub const UID: u32 = 64_321;
+pub(crate) const UID: u32 = 64_321;
 
-const SHIM: &str = env!("CARGO_BIN_EXE_clearmld-shim");
+pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_clearmld-shim");
 
-pub struct Stand {
-    pub state: tempfile::TempDir,
+pub(crate) struct Stand {
+    pub(crate) state: tempfile::TempDir,
 }
 
-pub struct Run {
-    pub directory: PathBuf,
-    pub spec: RunSpec,
-    stage: PathBuf,
+pub(crate) struct Run {
+    pub(crate) directory: PathBuf,
+    pub(crate) spec: RunSpec,
+    pub(crate) stage: PathBuf,
+    /// Whom the shim itself runs as.
+    pub(crate) user: u32,
 }
 
-pub struct Shim {
-    pub process: Child,
-    pub directory: PathBuf,
+pub(crate) struct Shim {
+    pub(crate) process: Child,
+    pub(crate) directory: PathBuf,
 }
 
 /// What the script does in each act.
 #[derive(Default)]
-pub struct Script<'a> {
-    pub source: &'a str,
-    pub plan: Option<&'a str>,
-    pub build: &'a str,
-    pub program: &'a str,
+pub(crate) struct Script<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) plan: Option<&'a str>,
+    pub(crate) build: &'a str,
+    pub(crate) program: &'a str,
 }
 
 impl Stand {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "these tests build sandboxes, which needs root: run `sudo -E make test`, or leave them out with \
@@ -63,11 +66,11 @@ impl Stand {
         Self { state }
     }
 
-    pub fn program(&self, program: &str) -> Run {
+    pub(crate) fn program(&self, program: &str) -> Run {
         self.run("r1", &Script { program, ..Script::default() })
     }
 
-    pub fn run(&self, name: &str, script: &Script<'_>) -> Run {
+    pub(crate) fn run(&self, name: &str, script: &Script<'_>) -> Run {
         let state = self.state.path();
         let directory = state.join("runs").join(name);
         fs::create_dir_all(&directory).expect("made");
@@ -84,9 +87,9 @@ impl Stand {
              *) exec 3<&- 4>&-\n{}\n;;\nesac\n",
             script.source, script.build, script.program
         );
-        fs::write(&stage, text).expect("written");
+        durable::write(&stage, text.as_bytes(), 0o644).expect("written");
         fs::set_permissions(&stage, fs::Permissions::from_mode(0o755)).expect("set");
-        Run { spec: self.spec(name), directory, stage }
+        Run { spec: self.spec(name), directory, stage, user: 0 }
     }
 
     fn spec(&self, name: &str) -> RunSpec {
@@ -129,28 +132,41 @@ impl Stand {
 }
 
 impl Run {
-    pub fn start(&self) -> Shim {
+    pub(crate) fn start(&self) -> Shim {
         self.write_orders();
         self.start_again()
     }
 
-    pub fn write_orders(&self) {
+    pub(crate) fn write_orders(&self) {
         durable::write_json(&self.directory.join(file::SPEC), &self.spec).expect("written");
         let variables = [("TOKEN".to_owned(), "geheim".to_owned().into())].into();
         let secrets = Secrets { version: VERSION, variables, git: Vec::new(), index_urls: Vec::new() };
         durable::write_json(&self.directory.join(file::SECRETS), &secrets).expect("written");
     }
 
-    pub fn start_again(&self) -> Shim {
+    pub(crate) fn start_again(&self) -> Shim {
+        self.start_program(Path::new(SHIM))
+    }
+
+    /// By a copy that everybody can reach: the build directory may lie where only root may go.
+    pub(crate) fn start_copy(&self, stand: &Stand) -> Shim {
+        let copy = stand.state.path().join("clearmld-shim");
+        fs::copy(SHIM, &copy).expect("copied");
+        self.start_program(&copy)
+    }
+
+    fn start_program(&self, program: &Path) -> Shim {
         let log =
             fs::File::options().create(true).append(true).open(self.directory.join(file::SHIM_LOG)).expect("a log");
-        let process = Command::new(SHIM)
+        let process = Command::new(program)
             .arg("run")
             .arg(&self.directory)
             .arg("--stage-program")
             .arg(&self.stage)
             // What must not reach the payload.
             .env("CLEARML_API_SECRET_KEY", "geheim")
+            .uid(self.user)
+            .gid(self.user)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -160,51 +176,51 @@ impl Run {
     }
 
     /// From start to end.
-    pub fn carry_out(&self) -> (ExitRecord, String) {
+    pub(crate) fn carry_out(&self) -> (ExitRecord, String) {
         let mut shim = self.start();
         (shim.record(), shim.output())
     }
 }
 
 impl Shim {
-    pub fn record(&mut self) -> ExitRecord {
+    pub(crate) fn record(&mut self) -> ExitRecord {
         let status = self.process.wait().expect("waited");
         let log = fs::read_to_string(self.directory.join(file::SHIM_LOG)).unwrap_or_default();
         assert!(status.success(), "the shim itself failed: {status}\n{log}\n{}", self.output());
         durable::read_json(&self.directory.join(file::EXIT)).expect("a record")
     }
 
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.directory.join(file::SPOOL)).unwrap_or_default()).into_owned()
     }
 
-    pub fn started(&self) -> Started {
+    pub(crate) fn started(&self) -> Started {
         durable::read_json(&self.directory.join(file::STARTED)).expect("started")
     }
 
-    pub fn progress(&self) -> Option<Progress> {
+    pub(crate) fn progress(&self) -> Option<Progress> {
         durable::read_json(&self.directory.join(file::PROGRESS)).ok()
     }
 
     /// Until the program has printed `text`.
-    pub fn until_printed(&self, text: &str) {
+    pub(crate) fn until_printed(&self, text: &str) {
         until(&format!("`{text}` in the spool"), || self.output().contains(text));
     }
 
-    pub fn stop(&self, grace_ms: u64) {
+    pub(crate) fn stop(&self, grace_ms: u64) {
         let request = StopRequest { version: VERSION, reason: StopReason::UserAbort, grace_ms };
         durable::write_json(&self.directory.join(file::STOP), &request).expect("written");
         self.signal(rustix::process::Signal::USR1);
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.process);
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("alive");
         rustix::process::pidfd_send_signal(pidfd, signal).expect("sent");
     }
 }
 
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited 20 s in vain for {what}");
@@ -213,7 +229,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Processes of the host that have `marker` in their arguments.
-pub fn with_argument(marker: &str) -> Vec<u32> {
+pub(crate) fn with_argument(marker: &str) -> Vec<u32> {
     fs::read_dir("/proc")
         .expect("/proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

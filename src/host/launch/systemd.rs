@@ -1,0 +1,203 @@
+//! Shims as transient units `clearml-run-<run>.service` in clearml.slice: PID 1 is their parent, and ends what is left
+//! of them. They stop before the daemon at shutdown (`After=`), and need it for nothing.
+//!
+//! A unit that is ordered after clearmld.service starts only once that is ready: nothing here may be awaited before
+//! the daemon has said READY=1.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use zbus::{Connection, OwnedObjectPath, Variant};
+
+use super::cgroup_tree::{self, Tree};
+use super::supervised;
+use crate::domain::handover::{ProcessIdentity, RunSpec, Started, file};
+use crate::domain::ids::RunId;
+use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
+use crate::sys::durable;
+
+const NAME: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const SLICE: &str = "clearml.slice";
+/// For the shim to record the end, after the last process has gone.
+const BEYOND_GRACE: Duration = Duration::from_secs(15);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Systemd {
+    shim: PathBuf,
+    manager: Manager,
+}
+
+#[derive(Debug)]
+struct Manager {
+    bus: Connection,
+}
+
+impl Systemd {
+    /// Connects to the system bus.
+    ///
+    /// # Errors
+    /// When there is none, or systemd does not answer on it.
+    pub async fn connect(shim: PathBuf) -> zbus::Result<Self> {
+        let manager = Manager { bus: Connection::system().await? };
+        // A bus without systemd behind the name answers with an error here, not at the first launch.
+        let peer = Some("org.freedesktop.DBus.Peer");
+        manager.bus.call_method(Some(NAME), PATH, peer, "Ping", &()).await?;
+        Ok(Self { shim, manager })
+    }
+}
+
+fn unit(run: &RunId) -> String {
+    format!("clearml-run-{run}.service")
+}
+
+/// The properties of a Run's unit.
+fn properties<'a>(
+    shim: &'a str,
+    directory: &'a str,
+    description: String,
+    grace_ms: u64,
+) -> Vec<(&'static str, Variant<'a>)> {
+    let command = vec![(shim, vec![shim, "run", directory], false)];
+    let stop = Duration::from_millis(grace_ms).saturating_add(BEYOND_GRACE);
+    let stop = u64::try_from(stop.as_micros()).unwrap_or(u64::MAX);
+    vec![
+        ("Description", Variant::from(description)),
+        ("Slice", Variant::from(SLICE)),
+        ("Type", Variant::from("exec")),
+        ("ExecStart", Variant::from(command)),
+        ("After", Variant::from(vec!["clearmld.service", "network-online.target"])),
+        ("Delegate", Variant::from(true)),
+        // SIGTERM goes to the shim alone, which does the rest; what outlives it is killed.
+        ("KillMode", Variant::from("mixed")),
+        ("SendSIGKILL", Variant::from(true)),
+        ("TimeoutStopUSec", Variant::from(stop)),
+        // Out of memory is the payload's alone.
+        ("OOMPolicy", Variant::from("continue")),
+        ("CollectMode", Variant::from("inactive-or-failed")),
+        ("StandardInput", Variant::from("null")),
+        ("StandardOutput", Variant::from("null")),
+        ("StandardErrorFileToAppend", Variant::from(format!("{directory}/{}", file::SHIM_LOG))),
+        ("UMask", Variant::from(0o077_u32)),
+        ("LimitCORE", Variant::from(0_u64)),
+    ]
+}
+
+#[async_trait]
+impl Launcher for Systemd {
+    fn describe(&self) -> LauncherDescription {
+        let missing = match Tree::find() {
+            Some(_) => Vec::new(),
+            None => vec!["no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned()],
+        };
+        LauncherDescription { name: "systemd", missing }
+    }
+
+    async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError> {
+        // Also when it is dead by now: what was started once is never started again.
+        if let Some(started) = supervised::started(directory)? {
+            return Ok(started);
+        }
+        let failed = |reason: String| LaunchError::Failed { operation: "start a unit for clearmld-shim", reason };
+        let spec: RunSpec =
+            durable::read_json(&directory.join(file::SPEC)).map_err(|error| failed(format!("spec.json: {error}")))?;
+        let description = format!("ClearML task {} (run {run})", spec.task);
+        let text =
+            |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| failed(format!("{path:?} is no UTF-8")));
+        let (shim, directory_text) = (text(&self.shim)?, text(directory)?);
+        let properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
+        let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+        let body = (unit(run), "fail", properties, none);
+        match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
+            Ok(_) => {}
+            // A call before this one, whose answer was lost.
+            Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => {}
+            Err(error) => return Err(failed(error.to_string())),
+        }
+        supervised::until_started(directory, || None).await
+    }
+
+    async fn cgroup(&self, run: &RunId) -> Option<PathBuf> {
+        // PID 1 makes it; where it will be is known: below the cgroup that holds PID 1's own `init.scope`.
+        let tree = Tree::find()?;
+        let init = tree.of("1")?;
+        let top = if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init };
+        Some(top.join(SLICE).join(unit(run)))
+    }
+
+    fn alive(&self, shim: &ProcessIdentity) -> bool {
+        supervised::alive(shim)
+    }
+
+    async fn wait(&self, shim: &ProcessIdentity) {
+        supervised::wait(shim).await;
+    }
+
+    fn nudge(&self, shim: &ProcessIdentity) -> Result<(), LaunchError> {
+        supervised::nudge(shim)
+    }
+
+    async fn sweep(&self, run: &RunId) -> Result<(), LaunchError> {
+        let unit = unit(run);
+        let failed = |error: zbus::Error| LaunchError::Failed {
+            operation: "end what is left of a run's unit",
+            reason: error.to_string(),
+        };
+        let gone = |result: zbus::Result<()>| match result {
+            Err(error) if is(&error, "org.freedesktop.systemd1.NoSuchUnit") => Ok(()),
+            other => other,
+        };
+        // The shim is gone: nobody is left who would heed a SIGTERM.
+        let _ = self.manager.call::<_, ()>("KillUnit", &(unit.as_str(), "all", 9_i32)).await;
+        let stopped = self.manager.call::<_, OwnedObjectPath>("StopUnit", &(unit.as_str(), "replace")).await;
+        gone(stopped.map(drop)).map_err(failed)?;
+        gone(self.manager.call("ResetFailedUnit", &(unit.as_str(),)).await).map_err(failed)?;
+        if let Some(path) = self.cgroup(run).await {
+            cgroup_tree::sweep(&path).await.map_err(|error| LaunchError::Failed {
+                operation: "end what is left of a run",
+                reason: format!("{}: {error}", path.display()),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn is(error: &zbus::Error, name: &str) -> bool {
+    matches!(error, zbus::Error::MethodError(found, ..) if found.as_str() == name)
+}
+
+// === impl Manager ===
+
+impl Manager {
+    async fn call<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType + Sync,
+        R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
+    {
+        let reply =
+            self.bus.call_method(Some(NAME), PATH, Some("org.freedesktop.systemd1.Manager"), method, body).await?;
+        reply.body().deserialize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_properties_have_the_signatures_that_systemd_wants() {
+        let directory = "/var/lib/clearmld/runs/r";
+        let properties = properties("/usr/libexec/clearmld-shim", directory, "ClearML task t".into(), 10_000);
+        let signature = |name: &str| {
+            let value = properties.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+            value.expect(name).value_signature().to_string()
+        };
+        assert_eq!(signature("ExecStart"), "a(sasb)");
+        assert_eq!(signature("After"), "as");
+        assert_eq!(signature("TimeoutStopUSec"), "t");
+        assert_eq!(signature("Delegate"), "b");
+        assert_eq!(signature("UMask"), "u");
+    }
+}

@@ -1,0 +1,83 @@
+//! The direct launcher with a real shim. (The one for systemd needs a PID 1 that is systemd.)
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use clearmld::domain::handover::{End, ExitRecord, Isolation, file};
+use clearmld::domain::ids::StateId;
+use clearmld::engine::ports::{LaunchError, Launcher};
+use clearmld::host::launch::Direct;
+use clearmld::sys::durable;
+
+use super::stand::{Run, SHIM, Stand, until, with_argument};
+
+/// A launcher whose shim uses the test's own stage.
+fn launcher(stand: &Stand, run: &Run) -> Direct {
+    let shim: PathBuf = stand.state.path().join("shim.sh");
+    let text = format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display());
+    durable::write(&shim, text.as_bytes(), 0o644).expect("written");
+    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("set");
+    let state = StateId::new(format!("test-{}-{:x}", std::process::id(), std::ptr::from_ref(stand).addr()));
+    Direct::new(&state.expect("an id"), shim, None)
+}
+
+#[tokio::test]
+async fn a_run_is_launched_once_watched_to_its_end_and_swept() {
+    let stand = Stand::new();
+    let mut run = stand.program("echo up; cat /proc/self/cgroup | grep ^0; sleep 0.5; exit 3");
+    let launcher = launcher(&stand, &run);
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    let cgroup = run.spec.cgroup.clone().expect("a cgroup v2 tree that root may write to");
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    assert_eq!(launcher.launch(&run.spec.run, &run.directory).await.expect("found"), started);
+    assert!(launcher.alive(&started.shim));
+    launcher.wait(&started.shim).await;
+    assert!(!launcher.alive(&started.shim));
+    let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
+    assert_eq!(record.end, End::Exited { code: 3 });
+    let spool = fs::read_to_string(run.directory.join(file::SPOOL)).expect("read");
+    assert!(spool.trim_end().ends_with("/r1/payload"), "{spool}");
+    launcher.nudge(&started.shim).expect("no error, for it is gone");
+    launcher.sweep(&run.spec.run).await.expect("swept");
+    assert!(!cgroup.exists());
+    fs::remove_dir(cgroup.parent().expect("a parent")).expect("empty");
+    // It has run; asking again starts nothing.
+    assert_eq!(launcher.launch(&run.spec.run, &run.directory).await.expect("found"), started);
+}
+
+#[tokio::test]
+async fn what_a_killed_shim_leaves_without_namespaces_is_swept_away() {
+    let stand = Stand::new();
+    let mut run = stand.program("trap '' TERM; setsid sleep 98781 & echo up; sleep 98781");
+    run.spec.isolation = Isolation::Subreaper;
+    for directory in ["", "runs"] {
+        fs::set_permissions(stand.state.path().join(directory), fs::Permissions::from_mode(0o711)).expect("set");
+    }
+    let launcher = launcher(&stand, &run);
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    let cgroup = run.spec.cgroup.clone().expect("a cgroup v2 tree that root may write to");
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    until("both sleepers", || with_argument("98781").len() == 2);
+    let pidfd = clearmld::sys::identity::open(&started.shim).expect("alive");
+    rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).expect("sent");
+    launcher.wait(&started.shim).await;
+    assert!(!with_argument("98781").is_empty(), "nothing was left to sweep");
+    launcher.sweep(&run.spec.run).await.expect("swept");
+    assert!(with_argument("98781").is_empty());
+    fs::remove_dir(cgroup.parent().expect("a parent")).expect("empty");
+}
+
+#[tokio::test]
+async fn a_shim_that_cannot_start_is_told_with_its_own_words() {
+    let stand = Stand::new();
+    let run = stand.program("true");
+    let launcher = launcher(&stand, &run);
+    let error = launcher.launch(&run.spec.run, &run.directory).await.expect_err("there is no spec");
+    assert!(matches!(&error, LaunchError::Failed { .. }) && error.to_string().contains("spec.json"), "{error}");
+    let state = launcher.cgroup(&run.spec.run).await.expect("a cgroup");
+    launcher.sweep(&run.spec.run).await.expect("swept");
+    fs::remove_dir(state.parent().expect("a parent")).expect("empty");
+}

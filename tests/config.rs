@@ -12,8 +12,8 @@ fn directory() -> PathBuf {
 }
 
 fn expected(part: &str) -> Value {
-    let text = std::fs::read_to_string(directory().join("expected.json")).unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()[part].take()
+    let text = std::fs::read_to_string(directory().join("expected.json")).expect("expected.json is there");
+    serde_json::from_str::<Value>(&text).expect("expected.json is JSON")[part].take()
 }
 
 #[test]

@@ -109,11 +109,15 @@ fn walk(path: &str, value: &Value, remarks: &mut Vec<Remark>) {
     match &value.kind {
         Kind::Object(fields) => fields.iter().for_each(|(key, value)| walk(&format!("{path}.{key}"), value, remarks)),
         Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Text(_) | Kind::List(_) => {
-            if !STOCK.iter().any(|(key, stock)| *key == path && value.to_json().to_string() == *stock) {
+            if !STOCK.iter().any(|(key, stock)| *key == path && is_stock(value, stock)) {
                 remarks.push(told(path, value, "the key"));
             }
         }
     }
+}
+
+fn is_stock(value: &Value, stock: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(stock).is_ok_and(|stock| stock == value.to_json())
 }
 
 fn told(path: &str, value: &Value, what: &str) -> Remark {

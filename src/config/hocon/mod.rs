@@ -14,6 +14,7 @@
 //! until it is read: its size, depth, includes and what substitutions multiply are all bounded.
 
 mod cursor;
+mod lexeme;
 mod parse;
 mod resolve;
 mod tree;

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn read_plain(text: &str) -> Result<serde_json::Value, String> {
@@ -53,4 +55,11 @@ fn hostile_files_are_refused_not_followed() {
 fn no_value_shows_in_debug_output() {
     let document = read_text("a = hunter2", "test.conf", &Environment::default()).unwrap();
     assert!(!format!("{document:?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "([ab.:=+${}?\\[\\],#/\"\\\\ \n\r\té1e]|include|true|null|\"\"\"){0,40}") {
+        let _ = read_plain(&text);
+    }
 }

@@ -1,17 +1,20 @@
 //! From a checked configuration to what each adapter is given.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use crate::clearml::{ClientConfig, ClientCredentials, Verify};
-use crate::domain::handover::{GitCredential, Isolation};
+use crate::config::{
+    self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, ServerConfig, Sourced,
+};
+use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::script::ScriptChoices;
 use crate::engine::Settings;
 use crate::engine::ports::ServerIdentity;
-use crate::host::outfit::{Outfits, ServerAddresses};
+use crate::host::outfit::{NETWORK_VARIABLES, Outfits, ServerAddresses};
 use crate::host::users::UserPolicy;
 use crate::host::uv::Uv;
 use crate::server::LocalServer;
@@ -68,10 +71,16 @@ pub struct Plan {
     pub index_urls: Vec<SecretString>,
     /// `agent.enable_task_env`.
     pub task_environment: bool,
+    /// Section `environment` of clearml.conf.
+    pub variables: BTreeMap<String, SecretString>,
+    /// What the SDK may read of clearml.conf.
+    pub sdk_config: SecretString,
     /// Proxies and the like.
     pub network: BTreeMap<String, String>,
     /// The daemon's PATH.
     pub search: std::ffi::OsString,
+    /// What it was made from.
+    pub flags: Flags,
 }
 
 impl Plan {
@@ -125,70 +134,137 @@ impl Plan {
             index_urls: self.index_urls.clone(),
             task_environment: self.task_environment,
             network: self.network.clone(),
+            variables: self.variables.clone(),
+            sdk_config: self.sdk_config.clone(),
         }
     }
 }
 
-/// PROVISIONAL
+/// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(String);
+pub enum PlanError {
+    /// Everything that is wrong, a line each.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+}
 
 impl Plan {
-    /// PROVISIONAL
-    pub fn read(flags: crate::config::Flags) -> Result<Self, PlanError> {
-        let var = |name: &str| std::env::var(name).ok();
-        let state_dir = flags.state_dir.unwrap_or_else(|| "/var/lib/clearmld".into());
-        let socket = flags.socket.unwrap_or_else(|| "/run/clearmld/clearmld.sock".into());
-        let server = match flags.local {
-            Some(address) => {
-                let api = address.unwrap_or_else(|| "127.0.0.1:8008".parse().unwrap_or_else(|_| unreachable!()));
-                let port = if api.port() == 0 { 0 } else { 8081 };
-                Server::Local { api, files: SocketAddr::new(api.ip(), port) }
-            }
-            None => Server::Remote {
-                addresses: ServerAddresses {
-                    api: var("CLEARML_API_HOST").ok_or(PlanError("no host".into()))?,
-                    web: var("CLEARML_WEB_HOST").unwrap_or_default(),
-                    files: var("CLEARML_FILES_HOST").unwrap_or_default(),
-                },
-                credentials: ClientCredentials::KeyPair {
-                    access_key: var("CLEARML_API_ACCESS_KEY").unwrap_or_default(),
-                    secret_key: var("CLEARML_API_SECRET_KEY").unwrap_or_default().into(),
-                },
-            },
-        };
-        Ok(Self {
-            state_dir,
-            socket,
-            server,
-            verify: Verify::Yes,
-            request_token_expiration_s: None,
-            settings: Settings { host: var("CLEARML_WORKER_NAME").unwrap_or("host".into()), ..Settings::default() },
-            users: UserPolicy { default: "clearml-run".into(), fallback_uid: 64_117 },
-            hidden: vec![],
-            spool_budget: 1 << 30,
-            choices: ScriptChoices {
-                installer: crate::domain::handover::Installer::Pip,
-                extra_index_urls: Vec::new(),
-                extra_arguments: Vec::new(),
-                system_site_packages: false,
-                python_search: Vec::new(),
-                force_repo_requirements_txt: false,
-                force_original_requirements: false,
-                ignore_requested_python_version: false,
-                default_python: None,
-            },
-            pip: false,
-            git: Vec::new(),
-            index_urls: Vec::new(),
-            task_environment: false,
-            network: BTreeMap::new(),
-            search: std::env::var_os("PATH").unwrap_or_default(),
-        })
+    /// Reads and checks everything that the operator can say.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn read(flags: Flags) -> Result<Self, PlanError> {
+        let environment = Environment::of_this_process();
+        let config = config::load(&flags, &environment)?;
+        for remark in config.warnings.iter().chain(&config.unsupported) {
+            tracing::warn!("{remark}");
+        }
+        Ok(Self::of(flags, config, &environment))
     }
 
-    pub(super) fn check_again(&self) -> Result<(), PlanError> {
-        Ok(())
+    fn of(flags: Flags, config: Config, environment: &Environment) -> Self {
+        let sdk_config = SecretString::from(config.for_payload());
+        let host = config.worker_name().to_owned();
+        let Config { state_dir, socket, local, server, agent, own, .. } = config;
+        let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
+        let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
+        let mut settings = Settings {
+            host,
+            worker_id: agent.worker_id.as_ref().map(|id| id.value.clone()),
+            poll_interval: own.poll_interval,
+            report_interval: own.report_interval,
+            ping_interval: agent.task_ping_interval,
+            grace: own.stop_grace,
+            longest_callback: agent.abort_callback_max_timeout,
+            keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
+            ..Settings::default()
+        };
+        let server = match (local, server) {
+            (Some(address), _) => embedded(address),
+            (None, Some(server)) => remote(server),
+            (None, None) => Server::None,
+        };
+        if matches!(server, Server::None) {
+            settings.remarks.push(NOT_CONFIGURED.to_owned());
+        }
+        let packages = agent.packages;
+        let pip = own.installer == InstallerChoice::Pip;
+        Self {
+            state_dir: state_dir.value,
+            socket: socket.value,
+            server,
+            verify,
+            request_token_expiration_s,
+            settings,
+            users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
+            hidden: [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).collect(),
+            spool_budget: own.spool_budget,
+            choices: ScriptChoices {
+                // uv's place is filled in when the first Run needs it.
+                installer: Installer::Pip,
+                extra_index_urls: Vec::new(),
+                extra_arguments: packages.extra_arguments,
+                system_site_packages: packages.system_site_packages,
+                python_search: Vec::new(),
+                force_repo_requirements_txt: packages.force_repo_requirements_txt,
+                force_original_requirements: packages.force_original_requirements,
+                ignore_requested_python_version: agent.ignore_requested_python_version,
+                default_python: agent.default_python,
+            },
+            pip,
+            git: agent.git,
+            index_urls: packages.extra_index_urls,
+            task_environment: agent.enable_task_env,
+            variables: agent.environment,
+            sdk_config,
+            network: network(environment),
+            search: environment.get("PATH").cloned().unwrap_or_default(),
+            flags,
+        }
     }
+
+    /// For SIGHUP.
+    pub(super) fn check_again(&self) -> Result<(), PlanError> {
+        Ok(config::load(&self.flags, &Environment::of_this_process()).map(drop)?)
+    }
+}
+
+const NOT_CONFIGURED: &str = "no ClearML server is configured: put the credentials block of its web UI (Settings > Workspace) \
+    into clearml.conf and restart clearmld, or start it with --local";
+
+fn embedded(address: Option<SocketAddr>) -> Server {
+    let api = address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8008));
+    // Beside port 8008 ClearML's file server has 8081; beside a free port it has another free one.
+    let files = match api.port() {
+        0 => 0,
+        port => port.checked_add(73).unwrap_or(8081),
+    };
+    Server::Local { api, files: SocketAddr::new(api.ip(), files) }
+}
+
+fn remote(server: ServerConfig) -> Server {
+    let text = |url: Option<Sourced<String>>| url.map(|url| url.value).unwrap_or_default();
+    let addresses = ServerAddresses { api: server.api.value, web: text(server.web), files: text(server.files) };
+    let credentials = match server.credentials {
+        Credentials::KeyPair { access_key, secret_key } => {
+            ClientCredentials::KeyPair { access_key: access_key.value, secret_key: secret_key.value }
+        }
+        Credentials::Token(token) => ClientCredentials::Token(token.value),
+    };
+    Server::Remote { addresses, credentials }
+}
+
+fn verify(choice: &config::Verify) -> Verify {
+    match choice {
+        config::Verify::System => Verify::Yes,
+        config::Verify::Authority(file) => Verify::CaFile(file.clone()),
+        config::Verify::Off => Verify::No,
+    }
+}
+
+fn network(environment: &Environment) -> BTreeMap<String, String> {
+    // A password in a proxy's URL would be in every program's environment.
+    let harmless = |value: &String| !value.contains('@');
+    let passed = |name: &&str| Some(((*name).to_owned(), environment.text(name).filter(harmless)?));
+    NETWORK_VARIABLES.iter().filter_map(|name| passed(&name)).collect()
 }

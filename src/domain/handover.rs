@@ -263,6 +263,9 @@ pub struct Secrets {
     /// Package index URLs with credentials in them, for the environment stage.
     #[serde(serialize_with = "expose_list")]
     pub index_urls: Vec<SecretString>,
+    /// clearml.conf as the SDK may read it, written into the payload's home before the program starts.
+    #[serde(default, serialize_with = "expose_option")]
+    pub sdk_config: Option<SecretString>,
 }
 
 /// A user and password for a git host.
@@ -279,6 +282,10 @@ pub struct GitCredential {
 
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
+}
+
+fn expose_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
 fn expose_map<S: Serializer>(map: &BTreeMap<String, SecretString>, serializer: S) -> Result<S::Ok, S::Error> {

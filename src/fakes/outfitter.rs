@@ -91,8 +91,13 @@ impl Outfitter for FakeOutfitter {
                 variables: BTreeMap::new(),
             },
         };
-        let secrets =
-            Secrets { version: handover::VERSION, variables: BTreeMap::new(), git: Vec::new(), index_urls: Vec::new() };
+        let secrets = Secrets {
+            version: handover::VERSION,
+            variables: BTreeMap::new(),
+            git: Vec::new(),
+            index_urls: Vec::new(),
+            sdk_config: None,
+        };
         Ok((spec, secrets))
     }
 }

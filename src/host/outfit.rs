@@ -46,6 +46,10 @@ pub struct Outfits {
     pub index_urls: Vec<SecretString>,
     /// `agent.enable_task_env`.
     pub task_environment: bool,
+    /// Section `environment` of clearml.conf, for every program.
+    pub variables: BTreeMap<String, SecretString>,
+    /// What the SDK may read of clearml.conf.
+    pub sdk_config: SecretString,
     /// Proxies and the like of the daemon's environment that a program needs to reach the network at all.
     pub network: BTreeMap<String, String>,
 }
@@ -128,7 +132,8 @@ impl Outfitter for Outfits {
         let token = ("CLEARML_AUTH_TOKEN".to_owned(), token.token.clone());
         let secrets = Secrets {
             version: handover::VERSION,
-            variables: BTreeMap::from([token]),
+            variables: self.variables.clone().into_iter().chain([token]).collect(),
+            sdk_config: Some(self.sdk_config.clone()),
             git,
             index_urls: self.index_urls.clone(),
         };

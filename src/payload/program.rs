@@ -1,7 +1,9 @@
 //! The last stage: this process becomes the user's program.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +48,12 @@ pub(super) enum ProgramError {
         /// Which.
         name: String,
     },
+    /// The SDK's configuration.
+    #[error("clearml.conf cannot be written into the task's home: {source}")]
+    SdkConfig {
+        /// Why.
+        source: io::Error,
+    },
     /// The kernel refused.
     #[error("`{}` cannot be started: {source}", .executable.display())]
     Exec {
@@ -62,6 +70,9 @@ pub(super) fn exec(order: &StageOrder) -> ProgramError {
         Act::Program { plan } => plan.as_ref(),
         Act::Source | Act::Plan | Act::Build { .. } => None,
     };
+    if let Err(source) = write_sdk_config(order) {
+        return ProgramError::SdkConfig { source };
+    }
     let (mut command, executable) = match command(order, plan) {
         Ok(command) => command,
         Err(error) => return error,
@@ -70,6 +81,17 @@ pub(super) fn exec(order: &StageOrder) -> ProgramError {
     // std resets the signal mask and SIGPIPE, which Rust ignores, before it execs.
     let source = command.exec();
     ProgramError::Exec { executable, source }
+}
+
+/// Where the SDK looks for it by itself; only this Run's user can read it.
+fn sdk_config(order: &StageOrder) -> PathBuf {
+    order.paths.home.join("clearml.conf")
+}
+
+fn write_sdk_config(order: &StageOrder) -> io::Result<()> {
+    let Some(text) = &order.secrets.sdk_config else { return Ok(()) };
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(sdk_config(order))?;
+    file.write_all(text.expose_secret().as_bytes())
 }
 
 fn command(order: &StageOrder, plan: Option<&EnvironmentPlan>) -> Result<(Command, PathBuf), ProgramError> {
@@ -152,6 +174,11 @@ fn variables(order: &StageOrder, plan: Option<&EnvironmentPlan>, directory: &Pat
     variables
         .extend(order.secrets.variables.iter().map(|(name, secret)| (name.clone(), secret.expose_secret().to_owned())));
     variables.extend(identity(order));
+    if order.secrets.sdk_config.is_some() {
+        let file = sdk_config(order).to_string_lossy().into_owned();
+        variables.insert("TRAINS_CONFIG_FILE".to_owned(), file.clone());
+        variables.insert("CLEARML_CONFIG_FILE".to_owned(), file);
+    }
     variables.entry("LANG".to_owned()).or_insert_with(|| "C.UTF-8".to_owned());
     let mut path = search_path(order);
     if plan.is_some() {

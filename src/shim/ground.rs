@@ -169,15 +169,23 @@ fn with_tools_inside(spec: &RunSpec) -> RunSpec {
 
 /// Only what the act needs.
 fn secrets_for(act: &Act, all: &Secrets) -> Secrets {
-    let mut secrets =
-        Secrets { version: VERSION, variables: Default::default(), git: Vec::new(), index_urls: Vec::new() };
+    let mut secrets = Secrets {
+        version: VERSION,
+        variables: Default::default(),
+        git: Vec::new(),
+        index_urls: Vec::new(),
+        sdk_config: None,
+    };
     match act {
         Act::Source => secrets.git = all.git.clone(),
         Act::Plan | Act::Build { .. } => {
             secrets.git = all.git.clone();
             secrets.index_urls = all.index_urls.clone();
         }
-        Act::Program { .. } => secrets.variables = all.variables.clone(),
+        Act::Program { .. } => {
+            secrets.variables = all.variables.clone();
+            secrets.sdk_config.clone_from(&all.sdk_config);
+        }
     }
     secrets
 }

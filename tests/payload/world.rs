@@ -55,7 +55,13 @@ impl World {
                 variables: BTreeMap::from([("CLEARML_TASK_ID".into(), "task1".into())]),
             },
         };
-        let secrets = Secrets { version: VERSION, variables: BTreeMap::new(), git: Vec::new(), index_urls: Vec::new() };
+        let secrets = Secrets {
+            version: VERSION,
+            variables: BTreeMap::new(),
+            git: Vec::new(),
+            index_urls: Vec::new(),
+            sdk_config: None,
+        };
         Self { root, spec, secrets }
     }
 

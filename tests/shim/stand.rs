@@ -140,7 +140,8 @@ impl Run {
     pub(crate) fn write_orders(&self) {
         durable::write_json(&self.directory.join(file::SPEC), &self.spec).expect("written");
         let variables = [("TOKEN".to_owned(), "geheim".to_owned().into())].into();
-        let secrets = Secrets { version: VERSION, variables, git: Vec::new(), index_urls: Vec::new() };
+        let secrets =
+            Secrets { version: VERSION, variables, git: Vec::new(), index_urls: Vec::new(), sdk_config: None };
         durable::write_json(&self.directory.join(file::SECRETS), &secrets).expect("written");
     }
 

@@ -35,6 +35,8 @@ fn outfits() -> Outfits {
         index_urls: Vec::new(),
         task_environment: true,
         network: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        sdk_config: SecretString::from("{}"),
     }
 }
 

@@ -7,7 +7,7 @@
 //! `\u` is no escape, an empty string in a list is dropped, `true x` is the text `Truex`.
 //!
 //! It leaves pyhocon where pyhocon loses or invents something: `+=` in a nested object keeps the former value, `+=`
-//! of a number is refused, a period (`10 s`) stays text at the end of the file too, `include url(…)` and
+//! of a number or a substitution is refused, an object over `${x}` merges with it, a period (`10 s`) stays text at the end of the file too, `include url(…)` and
 //! `include package(…)` are refused, and a substitution is looked back to the value before it at any depth.
 //!
 //! Text → [`parse`] → a tree with unresolved substitutions ([`tree`]) → [`resolve`] → [`Value`]. A file is hostile

@@ -94,11 +94,12 @@ pub(super) fn assign(fields: &mut Fields, key: &str, operator: Operator, item: I
         return error(&at, "the key has no name in it; quote it");
     };
     let item = if operator == Operator::Append { appended(key, item)? } else { item };
+    let written_at = Some(parents.len());
     let item = parents
         .iter()
         .rev()
         .fold(single(last, item), |inner, segment| single(segment, Item { node: Node::Object(inner), at: at.clone() }));
-    item.into_iter().try_for_each(|(key, item)| put(fields, key, item, true))
+    item.into_iter().try_for_each(|(key, item)| put(fields, key, item, written_at))
 }
 
 fn single(key: &str, item: Item) -> Fields {
@@ -111,7 +112,8 @@ fn appended(key: &str, item: Item) -> Outcome<Item> {
     let node = match item.node {
         Node::Text(text) => Node::Text(format!(" {text}")),
         list @ Node::List(_) => list,
-        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Object(_) | Node::Open(_) => {
+        object @ Node::Object(_) => return Ok(Item { node: object, at }),
+        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Open(_) => {
             return error(&at, "`+=` takes a list or a text; write the whole value with `=`");
         }
     };
@@ -120,15 +122,17 @@ fn appended(key: &str, item: Item) -> Outcome<Item> {
     Ok(Item { node: Node::Open(Open { pieces, before: None, generation: 0 }), at })
 }
 
-/// Puts one key. `strict` is an assignment as written; below it objects replace what they meet, as in pyhocon.
-fn put(fields: &mut Fields, key: String, item: Item, strict: bool) -> Outcome<()> {
+/// Puts one key. `written` is how many keys below this one the value was written, none below that: right there an
+/// object may not meet a plain value; above and below it replaces it, as in pyhocon.
+fn put(fields: &mut Fields, key: String, item: Item, written: Option<usize>) -> Outcome<()> {
     let Some(existing) = fields.remove(&key) else {
         fields.insert(key, item);
         return Ok(());
     };
     let merged = match (existing, item) {
         (Item { node: Node::Object(mut below), at }, Item { node: Node::Object(above), .. }) => {
-            merge(&mut below, above)?;
+            let inner = written.and_then(|keys| keys.checked_sub(1));
+            above.into_iter().try_for_each(|(key, item)| put(&mut below, key, item, inner))?;
             Item { node: Node::Object(below), at }
         }
         (Item { node: Node::Open(mut open), at }, above @ Item { node: Node::Object(_), .. }) => {
@@ -146,7 +150,7 @@ fn put(fields: &mut Fields, key: String, item: Item, strict: bool) -> Outcome<()
         (
             Item { node: Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Text(_), at: before },
             Item { node: Node::Object(_), at },
-        ) if strict => {
+        ) if written == Some(0) => {
             return error(
                 &at,
                 format!("`{key}` is a plain value on line {}, and an object here; keep one", before.line),
@@ -160,5 +164,5 @@ fn put(fields: &mut Fields, key: String, item: Item, strict: bool) -> Outcome<()
 
 /// Merges the fields of one object over those of another.
 pub(super) fn merge(below: &mut Fields, above: Fields) -> Outcome<()> {
-    above.into_iter().try_for_each(|(key, item)| put(below, key, item, false))
+    above.into_iter().try_for_each(|(key, item)| put(below, key, item, None))
 }

@@ -145,20 +145,20 @@ impl Run {
     }
 
     pub(crate) fn start_again(&self) -> Shim {
-        self.start_program(Path::new(SHIM))
+        self.start_with(Command::new(SHIM))
     }
 
     /// By a copy that everybody can reach: the build directory may lie where only root may go.
     pub(crate) fn start_copy(&self, stand: &Stand) -> Shim {
         let copy = stand.state.path().join("clearmld-shim");
         fs::copy(SHIM, &copy).expect("copied");
-        self.start_program(&copy)
+        self.start_with(Command::new(copy))
     }
 
-    fn start_program(&self, program: &Path) -> Shim {
+    pub(crate) fn start_with(&self, mut command: Command) -> Shim {
         let log =
             fs::File::options().create(true).append(true).open(self.directory.join(file::SHIM_LOG)).expect("a log");
-        let process = Command::new(program)
+        let process = command
             .arg("run")
             .arg(&self.directory)
             .arg("--stage-program")

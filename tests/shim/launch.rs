@@ -10,14 +10,13 @@ use clearmld::engine::ports::{LaunchError, Launcher};
 use clearmld::host::launch::Direct;
 use clearmld::sys::durable;
 
-use super::stand::{Run, SHIM, Stand, until, with_argument};
+use super::stand::{Run, SHIM, Stand, executable, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
 fn launcher(stand: &Stand, run: &Run) -> Direct {
     let shim: PathBuf = stand.state.path().join("shim.sh");
     let text = format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display());
-    durable::write(&shim, text.as_bytes(), 0o644).expect("written");
-    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("set");
+    executable(&shim, &text);
     let state = StateId::new(format!("test-{}-{:x}", std::process::id(), std::ptr::from_ref(stand).addr()));
     Direct::new(&state.expect("an id"), shim, None)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Shim;
 use super::environment::Place as Environment;
 use super::rootfs::{Overlay, Place, RootPlan, fixed};
-use super::tree::{Ground, detached};
+use super::tree::Ground;
 use crate::domain::handover::{
     Act, Identity, Installer, Isolation, RunSpec, Secrets, StageOrder, StagePaths, VERSION, file,
 };
@@ -105,7 +105,7 @@ impl Shim {
             overlay,
             devices: self.spec.devices.clone(),
             entry,
-            stage: detached(&self.stage_program)?,
+            stage: self.stage_program.clone(),
         })))
     }
 

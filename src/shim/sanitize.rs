@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::RawFd;
 
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
-use crate::sys::process::{clear_environment, close_from, reset_signals};
+use crate::sys::process::{clear_environment, close_from, leave_keyring, reset_signals};
 
 /// For the shim: no descriptors but 0 to 2, no environment, no core dumps and no tracing by others of the same user.
 ///
@@ -17,6 +18,9 @@ pub(super) fn shim() -> io::Result<()> {
     clear_environment();
     reset_signals();
     umask(Mode::from_bits_truncate(0o077));
+    leave_keyring();
+    // For the payload too: a core file would hold its token, and the host's core handler is none of its business.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // The secrets of the Run are in memory, and stay there in the copies that its children are until they exec.
     prctl::set_dumpable(false)?;
     Ok(())

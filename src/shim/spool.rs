@@ -38,20 +38,24 @@ impl Spool {
     /// Takes the next output.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.last_line.feed(bytes);
-        let used = self.used();
-        let wanted = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         // Once something was dropped, there must be real room again, or every line would be a gap of its own.
         let limit = if self.gap.is_some() { self.budget - self.budget / 8 } else { self.budget };
-        if used.saturating_add(wanted) > limit {
-            self.drop_bytes(wanted, Gap::Budget);
-            return;
-        }
+        let room = usize::try_from(limit.saturating_sub(self.used())).unwrap_or(usize::MAX);
+        let fits = match self.gap {
+            Some(_) if room < bytes.len() => 0,
+            Some(_) | None => room.min(bytes.len()),
+        };
+        let (bytes, beyond) = bytes.split_at(fits);
         let (written, full) = self.append(bytes);
         if written > 0 {
             self.gap = None;
         }
+        let lost = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_sub(written);
         if full {
-            self.drop_bytes(wanted.saturating_sub(written), Gap::Disk);
+            self.drop_bytes(lost, Gap::Disk);
+        }
+        if !beyond.is_empty() {
+            self.drop_bytes(u64::try_from(beyond.len()).unwrap_or(u64::MAX), Gap::Budget);
         }
     }
 

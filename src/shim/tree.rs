@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitOptions, pidfd_send_signal, wait};
 
@@ -144,6 +144,7 @@ impl Tree {
 
     /// Ends everything that outlived the first process, and returns when nobody is left.
     pub(super) fn clear(&self, cgroup: Option<&Cgroup>) {
+        let mut pause = Duration::from_millis(2);
         loop {
             // Only when the kernel says that there is no child at all is the tree empty: /proc can lag behind a fork.
             match wait(WaitOptions::NOHANG) {
@@ -152,21 +153,14 @@ impl Tree {
                 Ok(None) | Err(_) => {}
             }
             self.kill(cgroup);
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(pause);
+            // What is in an uninterruptible call may stay for long.
+            pause = (pause * 2).min(Duration::from_millis(500));
         }
         if let Some(cgroup) = cgroup {
             cgroup.empty();
         }
     }
-}
-
-/// A detached mount of the stage program, which init can put into its own tree; a path would mean nothing there.
-///
-/// # Errors
-/// When the program is not there, or mounts may not be made.
-pub(super) fn detached(program: &std::path::Path) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    Ok(rustix::mount::open_tree(rustix::fs::CWD, program, flags)?)
 }
 
 /// A pipe whose reading end does not block.

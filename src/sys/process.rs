@@ -151,6 +151,14 @@ pub fn keep_only(wanted: &[RawFd]) -> io::Result<()> {
     close_from(count)
 }
 
+/// Leaves the session keyring that this process was started with for an empty one: who inherits a keyring may use what
+/// is in it, whatever their user is. Where the kernel has no keyrings, there is nothing to leave.
+pub fn leave_keyring() {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for a new anonymous keyring; nothing of ours is read or written.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+}
+
 /// Gives every signal its default action and an empty mask, as a fresh program expects.
 pub fn reset_signals() {
     for signal in 1..=libc::SIGRTMAX() {

@@ -10,14 +10,13 @@ use clearmld::engine::ports::{LaunchError, Launcher};
 use clearmld::host::launch::Direct;
 use clearmld::sys::durable;
 
-use super::stand::{Run, SHIM, Stand, until, with_argument};
+use super::stand::{Run, SHIM, Stand, executable, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
 fn launcher(stand: &Stand, run: &Run) -> Direct {
     let shim: PathBuf = stand.state.path().join("shim.sh");
     let text = format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display());
-    durable::write(&shim, text.as_bytes(), 0o644).expect("written");
-    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("set");
+    executable(&shim, &text);
     let state = StateId::new(format!("test-{}-{:x}", std::process::id(), std::ptr::from_ref(stand).addr()));
     Direct::new(&state.expect("an id"), shim, None)
 }
@@ -42,7 +41,7 @@ async fn a_run_is_launched_once_watched_to_its_end_and_swept() {
     launcher.nudge(&started.shim).expect("no error, for it is gone");
     launcher.sweep(&run.spec.run).await.expect("swept");
     assert!(!cgroup.exists());
-    fs::remove_dir(cgroup.parent().expect("a parent")).expect("empty");
+    assert!(!cgroup.parent().expect("a parent").exists(), "an empty cgroup is left on the host");
     // It has run; asking again starts nothing.
     assert_eq!(launcher.launch(&run.spec.run, &run.directory).await.expect("found"), started);
 }
@@ -67,7 +66,7 @@ async fn what_a_killed_shim_leaves_without_namespaces_is_swept_away() {
     assert!(!with_argument("98781").is_empty(), "nothing was left to sweep");
     launcher.sweep(&run.spec.run).await.expect("swept");
     assert!(with_argument("98781").is_empty());
-    fs::remove_dir(cgroup.parent().expect("a parent")).expect("empty");
+    assert!(!cgroup.parent().expect("a parent").exists(), "an empty cgroup is left on the host");
 }
 
 #[tokio::test]
@@ -77,7 +76,5 @@ async fn a_shim_that_cannot_start_is_told_with_its_own_words() {
     let launcher = launcher(&stand, &run);
     let error = launcher.launch(&run.spec.run, &run.directory).await.expect_err("there is no spec");
     assert!(matches!(&error, LaunchError::Failed { .. }) && error.to_string().contains("spec.json"), "{error}");
-    let state = launcher.cgroup(&run.spec.run).await.expect("a cgroup");
     launcher.sweep(&run.spec.run).await.expect("swept");
-    fs::remove_dir(state.parent().expect("a parent")).expect("empty");
 }

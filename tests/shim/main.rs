@@ -4,6 +4,7 @@ mod ends;
 mod environment;
 #[cfg(feature = "daemon")]
 mod launch;
+mod old_kernel;
 mod output;
 mod sandbox;
 mod stand;

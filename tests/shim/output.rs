@@ -1,3 +1,4 @@
+use std::process::Command;
 use std::time::Instant;
 
 use clearmld::domain::handover::End;
@@ -42,4 +43,33 @@ fn a_program_that_closes_its_output_is_still_waited_for() {
     assert_eq!(record.end, End::Exited { code: 6 });
     // A loop over the closed pipe would burn the whole half second.
     assert!(record.usage.cpu_micros < 400_000, "{:?}", record.usage);
+}
+
+#[test]
+fn a_full_disk_loses_neither_the_end_nor_the_program() {
+    let stand = Stand::new();
+    let run = stand.program("seq 1 400000; echo the end; exit 4");
+    let disk = SmallDisk::mount(&run.directory);
+    let (record, output) = run.carry_out();
+    drop(disk);
+    assert_eq!(record.end, End::Exited { code: 4 });
+    assert!(record.dropped > 1_000_000 && output.starts_with("1\n2\n"), "{}", record.dropped);
+    assert_eq!(record.last_line.as_deref(), Some("the end"));
+}
+
+/// A file system of 1 MiB.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &std::path::Path) -> Self {
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "disk"]).arg(at).status();
+        assert!(status.expect("started").success(), "mounting needs root and CAP_SYS_ADMIN");
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

@@ -115,3 +115,33 @@ fn caches_are_writable_in_their_stage_only() {
     assert_eq!(record.end, End::Exited { code: 0 }, "{output}");
     assert_eq!(output, "source\nwrote mirrors\nbuild\nwrote packages\nprogram\n");
 }
+
+#[test]
+fn init_which_runs_as_root_cannot_be_looked_into() {
+    let stand = Stand::new();
+    let output = facts(
+        &stand,
+        "for f in environ mem maps root/etc cwd fd/0 exe; do cat /proc/1/$f >/dev/null 2>&1 && echo escaped $f; done\n\
+         ls /proc/1/root /proc/1/fd && echo escaped; kill -9 1 && echo escaped; sleep 0.1; echo lives",
+    );
+    assert!(!output.contains("escaped") && output.ends_with("lives\n"), "{output}");
+}
+
+#[test]
+fn a_user_namespace_of_its_own_uncovers_and_unlocks_nothing() {
+    let stand = Stand::new();
+    let state = stand.state.path();
+    fs::create_dir(state.join("marker")).expect("made");
+    let state = state.display();
+    let output = facts(
+        &stand,
+        &format!(
+            "unshare -Urm sh -c 'id -u; umount {state} && echo escaped; umount -l {state} && echo escaped;\n\
+             mount -o remount,bind,rw /usr && echo escaped; mount -o remount,bind,rw /clearml/cache/mirrors && echo escaped\n\
+             mount -t tmpfs x /mnt && umount /mnt; ls {state}; touch /clearml/cache/mirrors/x && echo escaped;\n\
+             mkdir /tmp/d; mount --rbind / /tmp/d; ls /tmp/d{state}; umount -R /tmp/d{state}; ls /tmp/d{state}; true'; echo over"
+        ),
+    );
+    assert!(output.contains("0\n") && output.ends_with("over\n"), "{output}");
+    assert!(!output.contains("escaped") && !output.contains("marker"), "{output}");
+}

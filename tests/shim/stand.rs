@@ -87,8 +87,7 @@ impl Stand {
              *) exec 3<&- 4>&-\n{}\n;;\nesac\n",
             script.source, script.build, script.program
         );
-        durable::write(&stage, text.as_bytes(), 0o644).expect("written");
-        fs::set_permissions(&stage, fs::Permissions::from_mode(0o755)).expect("set");
+        executable(&stage, &text);
         Run { spec: self.spec(name), directory, stage, user: 0 }
     }
 
@@ -146,20 +145,20 @@ impl Run {
     }
 
     pub(crate) fn start_again(&self) -> Shim {
-        self.start_program(Path::new(SHIM))
+        self.start_with(Command::new(SHIM))
     }
 
     /// By a copy that everybody can reach: the build directory may lie where only root may go.
     pub(crate) fn start_copy(&self, stand: &Stand) -> Shim {
         let copy = stand.state.path().join("clearmld-shim");
-        fs::copy(SHIM, &copy).expect("copied");
-        self.start_program(&copy)
+        copy_executable(Path::new(SHIM), &copy);
+        self.start_with(Command::new(copy))
     }
 
-    fn start_program(&self, program: &Path) -> Shim {
+    pub(crate) fn start_with(&self, mut command: Command) -> Shim {
         let log =
             fs::File::options().create(true).append(true).open(self.directory.join(file::SHIM_LOG)).expect("a log");
-        let process = Command::new(program)
+        let process = command
             .arg("run")
             .arg(&self.directory)
             .arg("--stage-program")
@@ -219,6 +218,20 @@ impl Shim {
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("alive");
         rustix::process::pidfd_send_signal(pidfd, signal).expect("sent");
     }
+}
+
+/// A program that can be started at once.
+pub(crate) fn executable(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    durable::write(&draft, text.as_bytes(), 0o644).expect("written");
+    copy_executable(&draft, path);
+}
+
+/// By a process of its own: what a test thread has open for writing, a child of another thread has too for a moment,
+/// and then nobody can execute it.
+fn copy_executable(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().expect("started").success());
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).expect("set");
 }
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -28,7 +28,7 @@ impl Direct {
     #[must_use]
     pub fn new(state: &StateId, shim: PathBuf, missing: Option<String>) -> Self {
         let mut missing: Vec<String> = missing.into_iter().collect();
-        let cgroups = match own_cgroup(state) {
+        let cgroups = match own_cgroup(state).and_then(|path| prepare(&path).map(|()| path)) {
             Ok(cgroups) => Some(cgroups),
             Err(reason) => {
                 missing.push(format!("no cgroup for runs ({reason}): memory and CPU are neither limited nor counted"));
@@ -80,10 +80,10 @@ impl Launcher for Direct {
 
     async fn cgroup(&self, run: &RunId) -> Option<PathBuf> {
         let path = self.run_cgroup(run)?;
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => None,
-            Ok(()) | Err(_) => Some(path),
-        }
+        // The last sweep has removed what holds it.
+        prepare(path.parent()?).ok()?;
+        made(fs::create_dir(&path)).ok()?;
+        Some(path)
     }
 
     fn alive(&self, shim: &ProcessIdentity) -> bool {
@@ -103,7 +103,10 @@ impl Launcher for Direct {
         sweep(&path).await.map_err(|error| LaunchError::Failed {
             operation: "end what is left of a run",
             reason: format!("{}: {error}", path.display()),
-        })
+        })?;
+        // The last one leaves nothing of us on the host; with other runs in it, this fails and is right to.
+        let _ = path.parent().map(fs::remove_dir);
+        Ok(())
     }
 }
 
@@ -112,20 +115,25 @@ fn own_cgroup(state: &StateId) -> Result<PathBuf, String> {
     let tree = Tree::find().ok_or("no cgroup v2 tree is mounted")?;
     let own = tree.of("self").ok_or("the daemon is outside of the cgroup v2 tree that is mounted")?;
     let parent = if own == tree.top() { own.as_path() } else { own.parent().unwrap_or(tree.top()) };
-    let path = parent.join(format!("clearmld-{state}"));
-    match fs::create_dir(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(format!("{}: {error}", path.display()));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    // What the runs' cgroups may have. Where a controller is not to be had, the shim says what that means.
-    for directory in [parent, &path] {
+    Ok(parent.join(format!("clearmld-{state}")))
+}
+
+/// Makes it, with the controllers that the runs' own cgroups may have. Where one is not to be had, the shim says what
+/// that means.
+fn prepare(path: &Path) -> Result<(), String> {
+    made(fs::create_dir(path)).map_err(|error| format!("{}: {error}", path.display()))?;
+    for directory in path.parent().into_iter().chain([path]) {
         for controller in ["+memory", "+pids", "+cpu", "+io"] {
             let opened = File::options().write(true).open(directory.join("cgroup.subtree_control"));
             let _ = opened.and_then(|mut file| io::Write::write_all(&mut file, controller.as_bytes()));
         }
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
-    Ok(path)
+    Ok(())
+}
+
+fn made(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
 }

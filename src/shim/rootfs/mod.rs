@@ -16,12 +16,10 @@ mod mounts;
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
-use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use self::mounts::{Access, bind, bind_tree, cover, mount_tmpfs, named};
 use crate::domain::handover::Identity;
@@ -55,8 +53,8 @@ pub(super) struct RootPlan {
     pub devices: Vec<PathBuf>,
     /// The entry that passwd and group need.
     pub entry: Option<Identity>,
-    /// A detached mount of the stage program, for [`fixed::STAGE`].
-    pub stage: OwnedFd,
+    /// The stage program, for [`fixed::STAGE`].
+    pub stage: PathBuf,
 }
 
 /// A directory of the host at a fixed path.
@@ -100,7 +98,8 @@ pub(super) fn enter(plan: &RootPlan) -> Result<Vec<String>, RootError> {
     // Private, not slave: what the host mounts later must not appear here, writable.
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(named("make private", Path::new("/")))?;
-    mount_tmpfs(root, c"mode=0755,size=16m")?;
+    // Directories and the stage program (a few MiB, but for builds with debug information); only root can write to it.
+    mount_tmpfs(root, c"mode=0755,size=256m")?;
     host_tree(root, &mut missing)?;
     cover_hidden(root, &plan.hidden)?;
     dev::build(root, &plan.devices)?;
@@ -198,11 +197,18 @@ fn places(root: &Path, plan: &RootPlan, missing: &mut Vec<String>) -> Result<(),
             bind(&overlay.lower, &target, Access::ReadOnly)?;
         }
     }
+    stage_program(root, &plan.stage)
+}
+
+/// A copy, not a mount: an upgrade may have removed our own file by now, and what is removed cannot be mounted.
+fn stage_program(root: &Path, stage: &Path) -> Result<(), RootError> {
     let target = inside(root, Path::new(fixed::STAGE));
-    empty_file(&target)?;
-    rustix::mount::move_mount(&plan.stage, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(named("mount the stage program at", &target))?;
-    mounts::restrict(&target, Access::ReadOnly)
+    let copied = fs::File::open(stage).and_then(|mut from| {
+        let mut to = fs::File::create_new(&target)?;
+        io::copy(&mut from, &mut to)
+    });
+    copied.map_err(named("copy the stage program from", stage))?;
+    chmod(&target, 0o755)
 }
 
 /// The host's passwd and group, and the payload's user.

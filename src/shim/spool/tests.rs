@@ -39,3 +39,14 @@ fn room_that_the_daemon_makes_is_used_again() {
     assert_eq!(spool.dropped(), dropped);
     assert!(std::fs::read(directory.path().join("spool")).expect("read").ends_with(b"after\n"));
 }
+
+#[test]
+fn a_chunk_that_fits_in_part_is_no_reason_for_a_second_gap() {
+    let (directory, mut spool) = spool(64 * 1024);
+    spool.take(&[b'x'; 40 * 1024]);
+    spool.take(&[b'x'; 256 * 1024]);
+    spool.take(b"small\n");
+    let text = std::fs::read_to_string(directory.path().join("spool")).expect("read");
+    assert_eq!(text.matches("[clearmld]").count(), 1);
+    assert!(text.matches('x').count() > 60 * 1024 && !text.contains("small"));
+}

@@ -177,6 +177,7 @@ impl Plan {
             grace: own.stop_grace,
             longest_callback: agent.abort_callback_max_timeout,
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
+            keep_runs_for: own.keep_runs_for,
             ..Settings::default()
         };
         let server = match (local, server) {

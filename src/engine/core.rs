@@ -209,7 +209,7 @@ impl Core {
                     let link = link.borrow_and_update().clone();
                     self.link_changed(&link);
                 }
-                _ = beat.tick() => {}
+                _ = beat.tick() => self.prune().await,
             }
             self.turns += 1;
             self.pulse.send_replace(self.turns);
@@ -284,9 +284,6 @@ impl Core {
         if moved {
             self.emit_phase(&record);
         }
-        if let Phase::Settled(_) = record.phase {
-            self.prune().await;
-        }
     }
 
     fn forgotten(&mut self, run: &RunId) {
@@ -335,7 +332,7 @@ impl Core {
         true
     }
 
-    /// Forgets the oldest settled Runs beyond what is to be kept.
+    /// Forgets settled Runs that are too old, and the oldest beyond what is to be kept.
     async fn prune(&mut self) {
         let mut settled: Vec<(UnixMillis, RunId)> = self
             .runs
@@ -347,7 +344,10 @@ impl Core {
             .collect();
         settled.sort();
         let surplus = settled.len().saturating_sub(self.settings.keep_runs);
-        for (_, run) in settled.into_iter().take(surplus) {
+        let longest = u64::try_from(self.settings.keep_runs_for.as_millis()).unwrap_or(u64::MAX);
+        let oldest = UnixMillis(self.world.clock.now().0.saturating_sub(longest));
+        let old = settled.into_iter().enumerate().filter(|(rank, (at, _))| *rank < surplus || *at < oldest);
+        for (_, (_, run)) in old {
             if let Err(error) = self.world.store.drop_run(&run).await {
                 tracing::warn!(CLEARML_RUN_ID = %run, %error, "an old run cannot be removed");
             }

@@ -60,6 +60,8 @@ pub struct Settings {
     pub longest_callback: Duration,
     /// Settled Runs that are kept for `run list` and `run logs`.
     pub keep_runs: usize,
+    /// And for how long at most.
+    pub keep_runs_for: Duration,
     /// Of this daemon's state directory.
     pub state_id: crate::domain::ids::StateId,
     /// Further sentences for `status`.
@@ -78,6 +80,7 @@ impl Default for Settings {
             grace: Duration::from_secs(10),
             longest_callback: Duration::from_secs(1800),
             keep_runs: 200,
+            keep_runs_for: Duration::from_secs(30 * 24 * 3600),
             state_id: crate::domain::ids::StateId::new("unset").unwrap_or_else(|_| unreachable!("a plain word")),
             remarks: Vec::new(),
         }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clearmld::domain::handover::{End, ExitRecord, Isolation, file};
 use clearmld::domain::ids::StateId;
 use clearmld::engine::ports::{LaunchError, Launcher};
-use clearmld::host::launch::{Direct, choose};
+use clearmld::host::launch::{Direct, choose, isolation};
 use clearmld::sys::durable;
 
-use super::stand::{Run, SHIM, Stand, executable, until, with_argument};
+use super::stand::{Run, SHIM, Stand, UID, executable, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
 fn launcher(stand: &Stand, run: &Run) -> Direct {
@@ -80,6 +80,33 @@ async fn a_shim_that_cannot_start_is_told_with_its_own_words() {
     let error = launcher.launch(&run.spec.run, &run.directory).await.expect_err("there is no spec");
     assert!(matches!(&error, LaunchError::Failed { .. }) && error.to_string().contains("spec.json"), "{error}");
     launcher.sweep(&run.spec.run).await.expect("swept");
+}
+
+#[tokio::test]
+async fn a_host_without_the_right_to_make_namespaces_is_recognised_by_trying() {
+    let stand = Stand::new();
+    assert_eq!(isolation(SHIM.as_ref()).await, (Isolation::Namespaces, None));
+    let confined = stand.state.path().join("confined");
+    executable(&confined, &format!("#!/bin/sh\nexec setpriv --bounding-set -sys_admin {SHIM} \"$@\"\n"));
+    let (isolation, reason) = isolation(&confined).await;
+    assert_eq!(isolation, Isolation::Subreaper);
+    assert!(reason.as_deref().is_some_and(|reason| reason.contains("not permitted")), "{reason:?}");
+}
+
+#[tokio::test]
+async fn root_without_that_right_runs_tasks_all_the_same() {
+    let stand = Stand::new();
+    let mut run = stand.program("id -u; exit 3");
+    run.spec.isolation = Isolation::Subreaper;
+    for directory in ["", "runs"] {
+        fs::set_permissions(stand.state.path().join(directory), fs::Permissions::from_mode(0o711)).expect("set");
+    }
+    run.write_orders();
+    let mut confined = std::process::Command::new("setpriv");
+    confined.args(["--bounding-set", "-sys_admin", SHIM]);
+    let mut shim = run.start_with(confined);
+    assert_eq!(shim.record().end, End::Exited { code: 3 }, "{}", shim.output());
+    assert_eq!(shim.output(), format!("{UID}\n"));
 }
 
 /// For a booted machine or container of its own: `shim-… --ignored systemd`.

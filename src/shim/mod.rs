@@ -14,6 +14,7 @@
 //! | [`environment`], [`walk`] | finished environments, sealed |
 //! | [`spool`], [`last_line`] | their output |
 //! | [`stage`] | the other end, inside |
+//! | [`probe`] | whether namespaces can be had here |
 
 mod cgroup;
 mod course;
@@ -25,6 +26,7 @@ mod init;
 mod last_line;
 mod payload;
 mod privileges;
+pub mod probe;
 mod record;
 mod rootfs;
 mod sanitize;

@@ -7,18 +7,21 @@ use std::path::PathBuf;
 use clearmld::domain::handover::{End, ExitRecord, Isolation, file};
 use clearmld::domain::ids::StateId;
 use clearmld::engine::ports::{LaunchError, Launcher};
-use clearmld::host::launch::Direct;
+use clearmld::host::launch::{Direct, choose, isolation};
 use clearmld::sys::durable;
 
-use super::stand::{Run, SHIM, Stand, executable, until, with_argument};
+use super::stand::{Run, SHIM, Stand, UID, executable, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
 fn launcher(stand: &Stand, run: &Run) -> Direct {
-    let shim: PathBuf = stand.state.path().join("shim.sh");
-    let text = format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display());
-    executable(&shim, &text);
     let state = StateId::new(format!("test-{}-{:x}", std::process::id(), std::ptr::from_ref(stand).addr()));
-    Direct::new(&state.expect("an id"), shim, None)
+    Direct::new(&state.expect("an id"), wrapper(stand, run), None)
+}
+
+fn wrapper(stand: &Stand, run: &Run) -> PathBuf {
+    let shim = stand.state.path().join("shim.sh");
+    executable(&shim, &format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display()));
+    shim
 }
 
 #[tokio::test]
@@ -76,5 +79,117 @@ async fn a_shim_that_cannot_start_is_told_with_its_own_words() {
     let launcher = launcher(&stand, &run);
     let error = launcher.launch(&run.spec.run, &run.directory).await.expect_err("there is no spec");
     assert!(matches!(&error, LaunchError::Failed { .. }) && error.to_string().contains("spec.json"), "{error}");
+    launcher.sweep(&run.spec.run).await.expect("swept");
+}
+
+#[tokio::test]
+async fn a_host_without_the_right_to_make_namespaces_is_recognised_by_trying() {
+    let stand = Stand::new();
+    assert_eq!(isolation(SHIM.as_ref()).await, (Isolation::Namespaces, None));
+    let confined = stand.state.path().join("confined");
+    executable(&confined, &format!("#!/bin/sh\nexec setpriv --bounding-set -sys_admin {SHIM} \"$@\"\n"));
+    let (isolation, reason) = isolation(&confined).await;
+    assert_eq!(isolation, Isolation::Subreaper);
+    assert!(reason.as_deref().is_some_and(|reason| reason.contains("not permitted")), "{reason:?}");
+}
+
+#[tokio::test]
+async fn root_without_that_right_runs_tasks_all_the_same() {
+    let stand = Stand::new();
+    let mut run = stand.program("id -u; exit 3");
+    run.spec.isolation = Isolation::Subreaper;
+    for directory in ["", "runs"] {
+        fs::set_permissions(stand.state.path().join(directory), fs::Permissions::from_mode(0o711)).expect("set");
+    }
+    run.write_orders();
+    let mut confined = std::process::Command::new("setpriv");
+    confined.args(["--bounding-set", "-sys_admin", SHIM]);
+    let mut shim = run.start_with(confined);
+    assert_eq!(shim.record().end, End::Exited { code: 3 }, "{}", shim.output());
+    assert_eq!(shim.output(), format!("{UID}\n"));
+}
+
+/// For a booted machine or container of its own: `shim-… --ignored systemd`.
+#[tokio::test]
+#[ignore = "needs a PID 1 that is systemd"]
+async fn under_systemd_a_run_is_a_unit_of_its_own_and_its_leftovers_are_swept() {
+    let stand = Stand::new();
+    let mut run =
+        stand.program("trap '' TERM; cat /proc/self/cgroup | grep ^0; setsid sleep 98782 & sleep 98782; exit 3");
+    let state = StateId::new("test").expect("an id");
+    let launcher = choose(&state, wrapper(&stand, &run)).await;
+    assert_eq!(launcher.describe().name, "systemd", "{:?}", launcher.describe());
+    run.spec.isolation = Isolation::Subreaper;
+    for directory in ["", "runs"] {
+        fs::set_permissions(stand.state.path().join(directory), fs::Permissions::from_mode(0o711)).expect("set");
+    }
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    let cgroup = run.spec.cgroup.clone().expect("a cgroup");
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    assert_eq!(launcher.launch(&run.spec.run, &run.directory).await.expect("found"), started);
+    until("both sleepers", || with_argument("98782").len() == 2);
+    let spool = fs::read_to_string(run.directory.join(file::SPOOL)).expect("read");
+    assert!(spool.contains("/clearml.slice/clearml-run-r1.service/payload"), "{spool}");
+    let show = std::process::Command::new("systemctl")
+        .args([
+            "show",
+            "clearml-run-r1.service",
+            "-p",
+            "MainPID,Delegate,KillMode,OOMPolicy,Slice,After,TimeoutStopUSec",
+        ])
+        .output()
+        .expect("systemctl");
+    let show = String::from_utf8_lossy(&show.stdout).into_owned();
+    for wanted in ["Delegate=yes", "KillMode=mixed", "OOMPolicy=continue", "Slice=clearml.slice", "TimeoutStopUSec=25s"]
+    {
+        assert!(show.contains(wanted), "{wanted}: {show}");
+    }
+    assert!(show.contains(&format!("MainPID={}\n", started.shim.pid)) && show.contains("clearmld.service"), "{show}");
+    let pidfd = clearmld::sys::identity::open(&started.shim).expect("alive");
+    rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).expect("sent");
+    launcher.wait(&started.shim).await;
+    launcher.sweep(&run.spec.run).await.expect("swept");
+    assert!(with_argument("98782").is_empty() && !cgroup.exists());
+}
+
+/// As above, with namespaces, and PID 1 that stops the unit.
+#[tokio::test]
+#[ignore = "needs a PID 1 that is systemd"]
+async fn under_systemd_a_stopped_unit_ends_its_run_with_a_record() {
+    let stand = Stand::new();
+    let mut run = stand.program("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done");
+    let launcher = choose(&StateId::new("test").expect("an id"), wrapper(&stand, &run)).await;
+    run.spec.run = clearmld::domain::ids::RunId::new("r2").expect("an id");
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    until("up", || fs::read_to_string(run.directory.join(file::SPOOL)).is_ok_and(|text| text.contains("up")));
+    let stop = std::process::Command::new("systemctl").args(["stop", "clearml-run-r2.service"]).status();
+    assert!(stop.expect("systemctl").success());
+    launcher.wait(&started.shim).await;
+    let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
+    assert_eq!((record.end, record.killed), (End::Exited { code: 5 }, false));
+    launcher.sweep(&run.spec.run).await.expect("nothing is left, which is no error");
+}
+
+#[tokio::test]
+#[ignore = "needs a cgroup v2 tree with the memory controller"]
+async fn out_of_memory_is_told_from_other_kills_and_spares_the_shim() {
+    let stand = Stand::new();
+    let mut run = stand.program("python3 -c 'x = bytearray(300 << 20)'; echo survived");
+    let launcher = launcher(&stand, &run);
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    let cgroup = run.spec.cgroup.clone().expect("a cgroup");
+    for (file, text) in [("memory.max", "80M"), ("memory.swap.max", "0")] {
+        let file = fs::File::options().write(true).open(cgroup.join(file)).expect("the memory controller");
+        std::io::Write::write_all(&mut &file, text.as_bytes()).expect("limited");
+    }
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    launcher.wait(&started.shim).await;
+    let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
+    assert_eq!(record.end, End::Signaled { signal: 9 });
+    assert!(record.usage.oom_kills > 0 && record.usage.cpu_micros > 0, "{:?}", record.usage);
     launcher.sweep(&run.spec.run).await.expect("swept");
 }

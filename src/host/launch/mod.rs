@@ -7,11 +7,13 @@ mod supervised;
 mod systemd;
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 
 pub use direct::Direct;
 pub use systemd::Systemd;
 
+use crate::domain::handover::Isolation;
 use crate::domain::ids::StateId;
 use crate::engine::ports::Launcher;
 
@@ -28,4 +30,21 @@ pub async fn choose(state: &StateId, shim: PathBuf) -> Arc<dyn Launcher> {
             Arc::new(Direct::new(state, shim, Some(reason)))
         }
     }
+}
+
+/// What can separate a payload from this host, and why it is not more. Asked once, at the start.
+pub async fn isolation(shim: &Path) -> (Isolation, Option<String>) {
+    if !nix::unistd::geteuid().is_root() {
+        let reason = "no namespaces: the daemon is not root; tasks run as its own user and see that user's files";
+        return (Isolation::Subreaper, Some(reason.to_owned()));
+    }
+    let mut probe = tokio::process::Command::new(shim);
+    probe.arg("probe").env_clear().stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let reason = match probe.output().await {
+        Ok(output) if output.status.success() => return (Isolation::Namespaces, None),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "),
+        Err(error) => format!("{}: {error}", shim.display()),
+    };
+    let reason = format!("no namespaces ({reason}): tasks see the host's files and processes as their user does");
+    (Isolation::Subreaper, Some(reason))
 }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms that it may name.
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("domain", &["domain"]),
-    ("sys", &["sys"]),
+    ("sys", &["sys", "domain"]),
     ("shim", &["shim", "payload", "domain", "sys"]),
     ("payload", &["payload", "domain", "sys"]),
     ("engine", &["engine", "domain", "fakes", "host::clock", "host::store"]),
     ("clearml", &["clearml", "engine::ports", "engine::handle", "domain", "sys"]),
     ("host", &["host", "engine::ports", "domain", "sys"]),
     ("config", &["config", "domain"]),
-    ("server", &["server", "sys"]),
+    ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "rpc"]),
     ("ctl", &["ctl", "rpc"]),
 ];

@@ -13,6 +13,7 @@ use tokio::time::{Duration, interval};
 
 use crate::api::{self, Door};
 use crate::clearml::{Absent, Client, ClientError};
+use crate::domain::handover::Isolation;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, StoreError};
 use crate::engine::{Engine, World};
@@ -69,12 +70,19 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
     let local = start_local(&plan, directory.path()).await?;
     let (clearml, desk, link) = connect(&plan, local.as_ref())?;
-    let launcher = launch::choose(&state, shim_program()?).await;
-    let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path());
+    let shim = shim_program()?;
+    let launcher = launch::choose(&state, shim.clone()).await;
+    let (isolation, not_isolated) = match launcher.describe().name {
+        // PID 1 starts the shim, outside of whatever confines the daemon.
+        "systemd" => (Isolation::Namespaces, None),
+        _ => launch::isolation(&shim).await,
+    };
+    let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path(), isolation);
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
+    settings.remarks.extend(not_isolated);
     let world = World {
         clearml,
         link,

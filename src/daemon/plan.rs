@@ -108,21 +108,22 @@ impl Plan {
         })
     }
 
+    /// What a Run is given on this host.
     pub(super) fn outfits(
         &self,
         root: &Path,
         server: ServerIdentity,
         local: Option<&LocalServer>,
         socket: &Path,
+        isolation: Isolation,
     ) -> Outfits {
         // The SDK wants a web address to compose links with, whether or not anything answers there.
         let web = local.map_or(server.web_url, LocalServer::web_url);
         let socket_directory = socket.parent().map(Path::to_owned);
-        let root_user = nix::unistd::geteuid().is_root();
         Outfits {
             root: root.to_owned(),
             users: self.users.clone(),
-            isolation: if root_user { Isolation::Namespaces } else { Isolation::Subreaper },
+            isolation,
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
@@ -267,5 +268,5 @@ fn network(environment: &Environment) -> BTreeMap<String, String> {
     // A password in a proxy's URL would be in every program's environment.
     let harmless = |value: &String| !value.contains('@');
     let passed = |name: &&str| Some(((*name).to_owned(), environment.text(name).filter(harmless)?));
-    NETWORK_VARIABLES.iter().filter_map(|name| passed(&name)).collect()
+    NETWORK_VARIABLES.iter().filter_map(passed).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{failed, run_directory};
-use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest, file};
+use crate::domain::handover::{ExitRecord, Isolation, Progress, RunSpec, Secrets, StopRequest, file};
 use crate::domain::ids::RunId;
 use crate::domain::log::Delivery;
 use crate::engine::ports::{PayloadToken, StoreError};
@@ -40,6 +40,7 @@ pub(super) fn prepare(root: &Path, spec: &RunSpec, secrets: &Secrets, token: &Pa
         give(cache, spec)?;
     }
     make_directory(&spec.caches.environments, 0o711)?;
+    open_the_way(root, spec)?;
     write(&directory, file::SECRETS, secrets)?;
     let path = directory.join(TOKEN);
     durable::write(&path, token.token.expose_secret().as_bytes(), 0o600).map_err(failed("write", &path))?;
@@ -47,6 +48,20 @@ pub(super) fn prepare(root: &Path, spec: &RunSpec, secrets: &Secrets, token: &Pa
     open_spool(&path).map_err(failed("write", &path))?;
     // Last: a directory with a spec is complete.
     write(&directory, file::SPEC, spec)
+}
+
+/// Without a mount namespace of its own a payload that is not our own user reaches its directories by their paths, so
+/// those may be passed through; everything in them that is not the payload's stays closed.
+fn open_the_way(root: &Path, spec: &RunSpec) -> Result<(), StoreError> {
+    if spec.isolation == Isolation::Namespaces || !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let caches = spec.caches.environments.parent().into_iter().flat_map(Path::ancestors);
+    let runs = root.join("runs");
+    for path in caches.take_while(|path| path.starts_with(root)).chain([runs.as_path()]) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).map_err(failed("open the way through", path))?;
+    }
+    Ok(())
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), StoreError> {

@@ -1,6 +1,8 @@
 //! The main job through the public doors: real binaries, the real shim, real processes; the server is the embedded one,
 //! in this process, so that it can be told to fail.
 
+#![expect(clippy::disallowed_methods, reason = "tests write what users and other versions would")]
+
 mod bad_input;
 mod daemon_dies;
 mod escape;

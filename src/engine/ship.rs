@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::ports::{LogEvent, LogLevel, ServerError, StoreError};
+use super::ports::{LogEvent, LogLevel, PayloadToken, ServerError, StoreError};
 use super::{Backoff, World};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::domain::log::{self, Delivery, Pending};
@@ -153,18 +154,27 @@ async fn texts(
     pending: &Pending,
 ) -> Result<Vec<LogEvent>, ShipError> {
     let bytes = read(world, to, delivery).await?;
+    let token = world.store.token(&to.run).await;
     let mut from = delivery.acknowledged;
     let mut events = Vec::new();
     for (stamp, end) in &pending.events {
         let range = usize::try_from(from - delivery.acknowledged).unwrap_or(usize::MAX)
             ..usize::try_from(end - delivery.acknowledged).unwrap_or(usize::MAX);
-        let text = bytes.get(range).map(log::render).unwrap_or_default();
+        let text = without(token.as_ref(), bytes.get(range).map(log::render).unwrap_or_default());
         if !text.is_empty() {
             events.push(LogEvent { stamp: UnixMillis(*stamp), level: LogLevel::Debug, text });
         }
         from = *end;
     }
     Ok(events)
+}
+
+/// A program that prints its whole environment must not publish its token to everybody who may read the task.
+fn without(token: Option<&PayloadToken>, text: String) -> String {
+    match token.map(|token| token.token.expose_secret()) {
+        Some(secret) if !secret.is_empty() && text.contains(secret) => text.replace(secret, "****"),
+        Some(_) | None => text,
+    }
 }
 
 /// The stamps of the pending request that the server has not: asked until two answers agree.

@@ -190,3 +190,18 @@ async fn a_progress_bar_is_a_line_every_few_seconds() {
     assert!(events < 12, "{events} events for 30 s of a progress bar");
     assert!(log_of(&host, "t1").contains("299 of 300"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_prints_its_token_does_not_publish_it() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    host.clearml.enqueue("default", "t1");
+    let run = daemon.running("t1").await;
+    host.launcher.print(&run, "CLEARML_AUTH_TOKEN=token-1 and more\n");
+    host.launcher.exit(&run, End::Exited { code: 0 });
+    daemon.settled("t1").await;
+    let log = log_of(&host, "t1");
+    assert!(log.contains("CLEARML_AUTH_TOKEN=**** and more"), "{log}");
+}

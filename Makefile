@@ -5,15 +5,17 @@ PROFILE ?= debug
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(PROFILE)
 VENV := $(TARGET_DIR)/test-venv
+TOOLS := $(TARGET_DIR)/tools
 CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help build shim demo test test-unit check fmt deny prepare prepare-test clean
+.PHONY: help build shim demo test bench test-unit check fmt deny prepare prepare-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
 	@echo "make test    install what the tests need, then run them all"
 	@echo "make check   formatting, lints, licences, layering"
+	@echo "make bench   a trivial task beside the stock clearml-agent, in one run"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
 	@echo "make shim    the static shim alone, as it is packaged"
 
@@ -33,17 +35,25 @@ test: prepare-test build shim
 	CLEARMLD_TEST_PYTHON=$(abspath $(VENV))/bin/python CLEARMLD_TEST_SHIM=$(abspath $(TARGET_DIR)/$(HOST)/shim/clearmld-shim) \
 	  $(CARGO) test --locked -- --test-threads=4
 
+bench: prepare-test
+	$(CARGO) build --locked --release --bins
+	$(VENV)/bin/python tests/benches/beside_agent.py $(TARGET_DIR)/release 5
+
 test-unit:
 	$(CARGO) test --locked --lib
 
-check: prepare
+check: prepare deny
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --bin clearmld-shim -- -D warnings
 	$(CARGO) test --locked --test layering
 
-deny:
-	$(CARGO) deny --locked check
+# Licences, duplicate and unwanted crates, sources. `cargo deny check advisories` needs the advisory database from the net.
+deny: $(TOOLS)/bin/cargo-deny
+	$(TOOLS)/bin/cargo-deny --log-level error --locked check bans licenses sources
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --locked --quiet --root $(TOOLS) cargo-deny@0.20.2
 
 fmt:
 	$(CARGO) fmt --all

@@ -25,6 +25,10 @@ impl Drive {
             }
             note = self.report(&exited, verdict).await.or(note);
         }
+        if exited.started.is_none() {
+            // A cgroup may have been made for a shim that never came.
+            self.sweep().await;
+        }
         self.clean_up().await;
         Phase::Settled(Settled { exited, at: self.world.clock.now(), note })
     }

@@ -104,7 +104,7 @@ impl Drive {
         Phase::Exited(Exited { cause, record, at, started: Some(running.started) })
     }
 
-    async fn sweep(&self) {
+    pub(super) async fn sweep(&self) {
         if let Err(error) = self.world.launcher.sweep(&self.record.id).await {
             tracing::error!(CLEARML_RUN_ID = %self.record.id, %error, "something of the run may be left");
         }

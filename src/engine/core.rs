@@ -101,6 +101,8 @@ pub struct Core {
     draining: bool,
     since: UnixMillis,
     remarks: Vec<String>,
+    /// What was last said of the server: whether it answers.
+    answers: Option<bool>,
     turns: u64,
     eager: u64,
     sequence: u64,
@@ -135,6 +137,7 @@ impl Core {
             draining: loaded.draining,
             since,
             remarks: loaded.set_aside,
+            answers: None,
             turns: 0,
             eager: 0,
             sequence: 0,
@@ -391,7 +394,16 @@ impl Core {
         WorkerDemand { name: post.worker.name.clone(), queues, task, present }
     }
 
+    /// Says it once: while the server is away each failed call has its own reason, which `status` shows.
     fn link_changed(&mut self, link: &ServerLink) {
+        let answers = match link {
+            ServerLink::Unknown => return,
+            ServerLink::Up { .. } => true,
+            ServerLink::Down { .. } => false,
+        };
+        if self.answers.replace(answers) == Some(answers) {
+            return;
+        }
         match link {
             ServerLink::Unknown => {}
             ServerLink::Up { .. } => {

@@ -8,11 +8,12 @@ VENV := $(TARGET_DIR)/test-venv
 CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help build shim demo test test-unit check fmt deny prepare prepare-test clean
+.PHONY: help build shim demo test test-unit test-systemd check fmt deny prepare prepare-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
 	@echo "make test    install what the tests need, then run them all"
+	@echo "make test-systemd   the part of it that boots a container with systemd"
 	@echo "make check   formatting, lints, licences, layering"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
 	@echo "make shim    the static shim alone, as it is packaged"
@@ -32,6 +33,11 @@ demo: build
 test: prepare-test build shim
 	CLEARMLD_TEST_PYTHON=$(abspath $(VENV))/bin/python CLEARMLD_TEST_SHIM=$(abspath $(TARGET_DIR)/$(HOST)/shim/clearmld-shim) \
 	  $(CARGO) test --locked -- --test-threads=4
+	@$(MAKE) --no-print-directory test-systemd
+
+# The shipped units in a container that systemd boots; needs root.
+test-systemd: build shim
+	tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(abspath $(TARGET_DIR))/systemd
 
 test-unit:
 	$(CARGO) test --locked --lib

@@ -46,6 +46,8 @@ pub enum News {
     },
     /// A claim came to nothing.
     Forgotten(RunId),
+    /// The host is on its way down.
+    GoingDown,
     /// The poller's answer.
     Queues {
         /// What was asked.
@@ -100,6 +102,8 @@ pub struct Core {
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
     draining: bool,
+    /// The daemon or the host is going down: as draining, but forgotten with this process.
+    closing: bool,
     since: UnixMillis,
     remarks: Vec<String>,
     turns: u64,
@@ -134,6 +138,7 @@ impl Core {
             runs: BTreeMap::new(),
             pool: Pool::default(),
             draining: loaded.draining,
+            closing: false,
             since,
             remarks: loaded.set_aside,
             turns: 0,
@@ -249,6 +254,12 @@ impl Core {
                 }
             }
             News::Forgotten(run) => self.forgotten(&run),
+            News::GoingDown => {
+                if !self.closing {
+                    tracing::info!("the host is going down: no more tasks are taken");
+                }
+                self.closing = true;
+            }
             News::Queues { asked, answer } => {
                 if let Ok(views) = answer {
                     self.plan(&asked, &views);

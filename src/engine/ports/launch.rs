@@ -34,6 +34,10 @@ pub enum LaunchError {
 pub trait Launcher: Send + Sync + fmt::Debug {
     /// `systemd` or `direct`, and what this host cannot give, for `status`.
     fn describe(&self) -> LauncherDescription;
+    /// Whether the host is on its way down: a task that was taken now could not be started any more.
+    async fn going_down(&self) -> bool {
+        false
+    }
     /// Starts a shim for a complete run directory, or finds the one that was started before.
     async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError>;
     /// Makes the cgroup that `spec.json` names; none where this host or launcher has no cgroup to give.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that this host has what building (`build`) or testing (`test`, and `systemd` for the tests in a booted container) needs: by apt where that is allowed, else by
-# naming what to install.
+# Makes sure that this host has what building (`build`), testing (`test`) or testing in a booted container (`systemd`)
+# needs: by apt where that is allowed, else by naming what to install.
 set -euo pipefail
 
 what=${1:?usage: host.sh build|test|systemd}

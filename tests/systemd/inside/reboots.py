@@ -5,9 +5,10 @@ import pathlib
 import sys
 
 import host
-from host import ask, call, holds, journal, log, must, running, settled, submit, until, unit_of
+from host import ask, call, ctl, holds, journal, log, must, running, settled, submit, until, unit_of
 
 COUNTING = "/check/counting.sh"
+SLOW = "/check/slow.sh"
 KEPT = pathlib.Path("/check/kept.json")
 
 
@@ -38,10 +39,14 @@ def power_off():
     run = running(task)
     until("some output", lambda: "line 3\n" in log(task))
     holds("the worker takes the next task", run["worker"] == "w", run)
+    # The first worker is idle for the two seconds that this one's task takes: long enough to take what waits.
+    ctl("worker", "add", "--name", "w2", "--cpu-only", "--queue", "default")
+    slow = submit(SLOW, "ends slowly")
+    running(slow)
     after = host.show(unit_of(run), "After")["After"]
     holds("a run's unit is ordered after clearmld.service", host.UNIT in after, after)
     waiting = submit(COUNTING, "waits")
-    KEPT.write_text(json.dumps({"task": task, "run": run["id"], "waiting": waiting}))
+    KEPT.write_text(json.dumps({"task": task, "run": run["id"], "waiting": waiting, "slow": slow}))
     sys.stdout.flush()
     must("systemctl", "poweroff")
 
@@ -54,6 +59,8 @@ def after_the_power_off():
     messages = [entry["MESSAGE"] for entry in unit][-15:]
     holds("systemctl poweroff ends a run with cause host_shutdown", "run_exited" in kinds, messages)
     holds("which is reported before the daemon goes", "run_settled" in kinds, messages)
+    slow = journal("--boot=-1", f"CLEARML_TASK_ID={kept['slow']}", "CLEARML_CAUSE=host_shutdown")
+    holds("so is one that takes two seconds to end", "run_settled" in "".join(e["MESSAGE"] for e in slow), messages)
     untouched = journal("--boot=-1", f"CLEARML_TASK_ID={kept['waiting']}")
     holds("a task that waited is not taken by a host that goes down", not untouched, [e["MESSAGE"] for e in untouched])
     must("systemctl", "start", host.UNIT)
@@ -66,5 +73,6 @@ def after_the_power_off():
     holds("with the whole output", len(saved) == 1 and host.lines_are_complete(text, int(saved[0].split()[2])), text[-400:])
     run = running(kept["waiting"])
     holds("the task that waited runs now", run["live"], run)
+    holds("the slow one has its whole output", "slowly saved" in log(kept["slow"]), log(kept["slow"]))
     must("systemctl", "stop", unit_of(run))
     settled(kept["waiting"])

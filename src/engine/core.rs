@@ -106,6 +106,8 @@ pub struct Core {
     closing: bool,
     since: UnixMillis,
     remarks: Vec<String>,
+    /// What was last said of the server: whether it answers.
+    answers: Option<bool>,
     turns: u64,
     eager: u64,
     sequence: u64,
@@ -141,6 +143,7 @@ impl Core {
             closing: false,
             since,
             remarks: loaded.set_aside,
+            answers: None,
             turns: 0,
             eager: 0,
             sequence: 0,

@@ -70,7 +70,7 @@ async fn a_server_that_answers_5xx_for_a_while_loses_nothing() {
     let script = "import time\nfor i in range(40):\n    print('line', i, flush=True)\n    time.sleep(0.2)\n";
     let task = world.submit(script, "").await;
     world.log_shows(&task, "line 2\n").await;
-    world.server.faults().next(60, clearmld::server::Fault::Status(503));
+    world.faults().next(60, clearmld::server::Fault::Status(503));
     let log = world.completes(&task).await;
     for line in 0..40 {
         assert_eq!(log.matches(&format!("line {line}\n")).count(), 1, "{log}");

@@ -6,7 +6,11 @@
 mod bad_input;
 mod daemon_dies;
 mod escape;
+mod follower;
 mod life;
+mod lost_answers;
 mod sdk;
+mod server_away;
 mod source;
+mod uv;
 mod world;

@@ -1,6 +1,7 @@
 //! A server, a daemon on it, and what tests ask of both.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use clearmld::clearml::{Client, ClientConfig, ClientCredentials, Verify};
 use clearmld::domain::ids::{TaskId, UnixMillis};
 use clearmld::engine::ports::{Desk, DeskTaskDetail, ServerError, Submission};
-use clearmld::server::{LocalServer, ServerConfig};
+use clearmld::server::{Faults, LocalServer, ServerConfig};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -17,10 +18,18 @@ pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "close
 
 /// A throw-away world.
 pub(crate) struct World {
-    pub(crate) server: LocalServer,
+    /// None while it is away.
+    server: Option<LocalServer>,
+    server_config: ServerConfig,
+    server_environment: Vec<(&'static str, String)>,
     pub(crate) desk: Client,
     dir: tempfile::TempDir,
     daemon: Option<Child>,
+    /// The daemon's state directory.
+    pub(crate) state: PathBuf,
+    /// `--config`, and further variables for the daemon.
+    config: Option<PathBuf>,
+    pub(crate) variables: Vec<(&'static str, String)>,
     /// Directories elsewhere, removed at the end.
     kept: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -38,8 +47,11 @@ impl World {
         // The environments of all tests are shared below target/, as they are on a host.
         let dir = tempfile::Builder::new().prefix("clearmld-test.").tempdir().expect("a directory");
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let config = ServerConfig { api: any, files: any, directory: dir.path().join("server") };
-        let server = clearmld::server::start(config).await.expect("the local server");
+        let mut server_config = ServerConfig { api: any, files: any, directory: dir.path().join("server") };
+        let server = clearmld::server::start(server_config.clone()).await.expect("the local server");
+        // The same place after a restart.
+        server_config.api = address(&server.api_url());
+        server_config.files = address(&server.files_url());
         let credentials = server.credentials();
         let desk = Client::new(ClientConfig {
             api_url: server.api_url(),
@@ -54,7 +66,97 @@ impl World {
             request_token_expiration_s: None,
         })
         .expect("a client");
-        Self { server, desk, dir, daemon: None, kept: Mutex::default() }
+        let server_environment = vec![
+            ("CLEARML_API_HOST", server.api_url()),
+            ("CLEARML_WEB_HOST", server.web_url()),
+            ("CLEARML_FILES_HOST", server.files_url()),
+            ("CLEARML_API_ACCESS_KEY", credentials.access_key.clone()),
+            ("CLEARML_API_SECRET_KEY", credentials.secret_key.expose_secret().to_owned()),
+        ];
+        let state = dir.path().join("state");
+        Self {
+            server: Some(server),
+            server_config,
+            server_environment,
+            desk,
+            dir,
+            daemon: None,
+            state,
+            config: None,
+            variables: Vec::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// As [`World::new`], but with a uv that is there already instead of one that each daemon fetches.
+    pub(crate) async fn plain() -> Self {
+        let mut world = Self::without_daemon().await;
+        world.bring_uv();
+        world.start_daemon();
+        world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
+        world
+    }
+
+    /// Gives the state directory a uv.
+    pub(crate) fn bring_uv(&self) {
+        let place = self.state.join("bin");
+        std::fs::create_dir_all(&place).expect("made");
+        let (uv, target) = (super::uv::fetched(), place.join("uv"));
+        // A link where that is possible: it is a file of some 60 MiB.
+        std::fs::hard_link(uv, &target).or_else(|_| std::fs::copy(uv, &target).map(drop)).expect("placed");
+    }
+
+    /// Writes a clearml.conf for the daemon's next start.
+    pub(crate) fn configure(&mut self, clearml_conf: &str) {
+        let file = self.dir.path().join("clearml.conf");
+        std::fs::write(&file, clearml_conf).expect("written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("closed");
+        self.config = Some(file);
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        self.server.as_ref().expect("a server").faults()
+    }
+
+    pub(crate) async fn stop_server(&mut self) {
+        self.server.take().expect("a server").stop().await;
+    }
+
+    /// At the same addresses, with what it knew.
+    pub(crate) async fn start_server(&mut self) {
+        let began = Instant::now();
+        loop {
+            match clearmld::server::start(self.server_config.clone()).await {
+                Ok(server) => {
+                    self.server = Some(server);
+                    return;
+                }
+                // Another test's client may have been given the port meanwhile.
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A call of the server's API that no command of clearmlctl makes.
+    pub(crate) fn api(&self, endpoint: &str, parameters: &Value) {
+        let value =
+            |name| self.server_environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+        let pair = format!(
+            "{}:{}",
+            value("CLEARML_API_ACCESS_KEY").expect("a key"),
+            value("CLEARML_API_SECRET_KEY").expect("a secret")
+        );
+        let request = "import sys, urllib.request, base64\n\
+             url, pair, body = sys.argv[1:]\n\
+             head = {'Authorization': 'Basic ' + base64.b64encode(pair.encode()).decode(), 'Content-Type': 'application/json'}\n\
+             urllib.request.urlopen(urllib.request.Request(url, body.encode(), head)).read()\n";
+        let url = format!("{}/{endpoint}", value("CLEARML_API_HOST").expect("an address"));
+        let output = Command::new("/usr/bin/python3")
+            .args(["-c", request, &url, &pair, &parameters.to_string()])
+            .output()
+            .expect("python3 starts");
+        assert!(output.status.success(), "{endpoint}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {
@@ -77,14 +179,7 @@ impl World {
 
     /// The environment that points a ClearML client at this server.
     pub(crate) fn server_environment(&self) -> Vec<(&'static str, String)> {
-        let credentials = self.server.credentials();
-        vec![
-            ("CLEARML_API_HOST", self.server.api_url()),
-            ("CLEARML_WEB_HOST", self.server.web_url()),
-            ("CLEARML_FILES_HOST", self.server.files_url()),
-            ("CLEARML_API_ACCESS_KEY", credentials.access_key.clone()),
-            ("CLEARML_API_SECRET_KEY", credentials.secret_key.expose_secret().to_owned()),
-        ]
+        self.server_environment.clone()
     }
 
     pub(crate) fn start_daemon(&mut self) {
@@ -94,14 +189,18 @@ impl World {
             .open(self.dir.path().join("clearmld.log"))
             .expect("a log file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_clearmld"));
+        if let Some(config) = &self.config {
+            command.args(["--config".as_ref(), config.as_os_str()]);
+        }
         command
-            .args(["--state-dir".as_ref(), self.dir.path().join("state").as_os_str()])
+            .args(["--state-dir".as_ref(), self.state.as_os_str()])
             .args(["--socket".as_ref(), self.socket().as_os_str()])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("CLEARML_WORKER_NAME", "testhost")
             .envs(self.server_environment())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -190,6 +289,24 @@ impl World {
         panic!("the server stays away")
     }
 
+    /// Waits until `found` says so.
+    pub(crate) async fn until(&self, what: &str, mut found: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !found(self) {
+            assert!(began.elapsed() < Duration::from_secs(100), "not seen: {what}\n{}", self.daemon_log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until no worker has a task.
+    pub(crate) async fn idle(&self) {
+        self.until("idle workers", |world| {
+            let workers = world.json(&["worker", "list"]);
+            workers.as_array().expect("a list").iter().all(|worker| worker["run_id"].is_null())
+        })
+        .await;
+    }
+
     /// Waits for a terminal status.
     pub(crate) async fn end(&self, task: &TaskId) -> DeskTaskDetail {
         let began = Instant::now();
@@ -269,6 +386,10 @@ impl Drop for World {
             let _ = daemon.wait();
         }
     }
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().expect("an address")
 }
 
 /// Whether a process of the host still has this marker in its command line.

@@ -6,7 +6,16 @@ use crate::domain::run::{Phase, RunRecord};
 use crate::engine::handle::{Event, ServerLink};
 
 impl Core {
+    /// Says it once: while the server is away each failed call has its own reason, which `status` shows.
     pub(super) fn link_changed(&mut self, link: &ServerLink) {
+        let answers = match link {
+            ServerLink::Unknown => return,
+            ServerLink::Up { .. } => true,
+            ServerLink::Down { .. } => false,
+        };
+        if self.answers.replace(answers) == Some(answers) {
+            return;
+        }
         match link {
             ServerLink::Unknown => {}
             ServerLink::Up { .. } => {

@@ -9,11 +9,12 @@ TOOLS := $(TARGET_DIR)/tools
 CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help build shim demo test bench test-unit check fmt deny prepare prepare-test clean
+.PHONY: help build shim demo test test-unit test-systemd bench check fmt deny prepare prepare-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
 	@echo "make test    install what the tests need, then run them all"
+	@echo "make test-systemd   the part of it that boots a container with systemd"
 	@echo "make check   formatting, lints, licences, layering"
 	@echo "make bench   a trivial task beside the stock clearml-agent, in one run"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
@@ -34,6 +35,11 @@ demo: build
 test: prepare-test build shim
 	CLEARMLD_TEST_PYTHON=$(abspath $(VENV))/bin/python CLEARMLD_TEST_SHIM=$(abspath $(TARGET_DIR)/$(HOST)/shim/clearmld-shim) \
 	  $(CARGO) test --locked -- --test-threads=4
+	@$(MAKE) --no-print-directory test-systemd
+
+# The shipped units in a container that systemd boots; needs root.
+test-systemd: build shim
+	tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(abspath $(TARGET_DIR))/systemd
 
 bench: prepare-test
 	$(CARGO) build --locked --release --bins

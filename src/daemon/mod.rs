@@ -1,6 +1,7 @@
 //! Composition: from what the operator chose to a host that serves. In this order: the state directory is locked, the
 //! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
 
+mod ends;
 mod plan;
 mod signals;
 
@@ -23,6 +24,7 @@ use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
 
+use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 
 /// Why the daemon did not come up, or ended before it was told to.
@@ -83,6 +85,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
+    let ends = Ends { launcher: Arc::clone(&launcher) };
     let world = World {
         clearml,
         link,
@@ -97,7 +100,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         tracing::warn!("{remark}");
     }
     let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
-    attend(engine, handle, door, signals, &plan).await?;
+    attend(engine, handle, door, (signals, &plan), ends).await?;
     if let Some(local) = local {
         local.stop().await;
     }
@@ -109,8 +112,8 @@ async fn attend(
     engine: Engine,
     handle: Handle,
     door: Door,
-    mut signals: signals::Signals,
-    plan: &Plan,
+    (mut signals, plan): (signals::Signals, &Plan),
+    ends: Ends,
 ) -> Result<(), DaemonError> {
     let (close, closing) = watch::channel(false);
     let closed = |mut closing: watch::Receiver<bool>| async move {
@@ -121,7 +124,7 @@ async fn attend(
     let socket = door.listening.path().to_owned();
     let serving = api::serve(door, closed(closing.clone()));
     let running = engine.run(closed(closing.clone()));
-    let announcing = announce(handle, socket);
+    let announcing = announce(handle.clone(), socket);
     let watching = async {
         tokio::select! {
             () = signals.shutdown(plan) => {}
@@ -130,6 +133,7 @@ async fn attend(
         }
         notify::stopping();
         tracing::info!("going down; runs go on");
+        ends.delivered(&handle).await;
         let _ = close.send(true);
     };
     let (served, (), ()) = tokio::join!(serving, running, watching);

@@ -47,5 +47,5 @@ fn reload(plan: &Plan) {
         }
         Err(errors) => tracing::error!("the configuration was not taken:\n{errors}"),
     }
-    notify::ready("configuration read");
+    notify::reloaded();
 }

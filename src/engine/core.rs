@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod events;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, interval};
 
 use super::drive::Drive;
-use super::handle::{Command, Event, Handle, Reply, RunView, ServerLink, WorkerDraft, WorkerView};
+use super::handle::{Command, Event, Handle, Reply, RunView, WorkerDraft, WorkerView};
 use super::poll::{Demand, TaskDemand, WorkerDemand};
 use super::ports::{ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::gpu::Pool;
 use crate::domain::handover::{self, Progress, StopRequest};
-use crate::domain::ids::{QueueId, RunId, TaskId, UnixMillis, WorkerName};
+use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
 use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::QueueView;
@@ -45,6 +46,8 @@ pub enum News {
     },
     /// A claim came to nothing.
     Forgotten(RunId),
+    /// The host is on its way down.
+    GoingDown,
     /// The poller's answer.
     Queues {
         /// What was asked.
@@ -99,6 +102,8 @@ pub struct Core {
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
     draining: bool,
+    /// The daemon or the host is going down: as draining, but forgotten with this process.
+    closing: bool,
     since: UnixMillis,
     remarks: Vec<String>,
     /// What was last said of the server: whether it answers.
@@ -135,6 +140,7 @@ impl Core {
             runs: BTreeMap::new(),
             pool: Pool::default(),
             draining: loaded.draining,
+            closing: false,
             since,
             remarks: loaded.set_aside,
             answers: None,
@@ -251,6 +257,12 @@ impl Core {
                 }
             }
             News::Forgotten(run) => self.forgotten(&run),
+            News::GoingDown => {
+                if !self.closing {
+                    tracing::info!("the host is going down: no more tasks are taken");
+                }
+                self.closing = true;
+            }
             News::Queues { asked, answer } => {
                 if let Ok(views) = answer {
                     self.plan(&asked, &views);
@@ -391,73 +403,6 @@ impl Core {
         let present = post.active.is_some() || post.worker.intent == crate::domain::worker::Intent::Active;
         let queues = post.worker.queues.iter().map(|queue| queue.id.clone()).collect();
         WorkerDemand { name: post.worker.name.clone(), queues, task, present }
-    }
-
-    /// Says it once: while the server is away each failed call has its own reason, which `status` shows.
-    fn link_changed(&mut self, link: &ServerLink) {
-        let answers = match link {
-            ServerLink::Unknown => return,
-            ServerLink::Up { .. } => true,
-            ServerLink::Down { .. } => false,
-        };
-        if self.answers.replace(answers) == Some(answers) {
-            return;
-        }
-        match link {
-            ServerLink::Unknown => {}
-            ServerLink::Up { .. } => {
-                self.eager += 1;
-                self.emit("server_up", None, None, "the ClearML server answers".to_owned());
-            }
-            ServerLink::Down { reason, .. } => {
-                tracing::warn!(
-                    reason,
-                    "the ClearML server does not answer; runs go on, and everything is delivered later"
-                );
-                self.emit("server_down", None, None, format!("the ClearML server does not answer: {reason}"));
-            }
-        }
-    }
-
-    fn emit_phase(&mut self, record: &RunRecord) {
-        let (kind, message) = match &record.phase {
-            Phase::Claimed(_) => {
-                ("run_claimed", format!("task {} taken from queue {}", record.task, record.queue.name))
-            }
-            Phase::Prepared(_) => ("run_prepared", format!("task {} is ready to start", record.task)),
-            Phase::Running(_) => ("run_started", format!("task {} started", record.task)),
-            Phase::Exited(exited) => ("run_exited", exited.cause.reason()),
-            Phase::Settled(settled) => {
-                ("run_settled", settled.note.clone().unwrap_or_else(|| "the server knows the end".to_owned()))
-            }
-        };
-        let cause = record.exited().map_or("", |exited| exited.cause.word());
-        tracing::info!(
-            CLEARML_TASK_ID = %record.task, CLEARML_RUN_ID = %record.id, CLEARML_WORKER = %record.worker,
-            CLEARML_QUEUE = %record.queue.name, CLEARML_CAUSE = cause, "{kind}: {message}"
-        );
-        self.emit_run(kind, &record.id, message);
-    }
-
-    fn emit_run(&mut self, kind: &'static str, run: &RunId, message: String) {
-        let record = self.runs.get(run).map(|slot| &slot.record);
-        let about = record.map(|record| (record.id.clone(), record.task.clone()));
-        let worker = record.map(|record| record.worker.clone());
-        self.emit(kind, worker, about, message);
-    }
-
-    fn emit(
-        &mut self,
-        kind: &'static str,
-        worker: Option<WorkerName>,
-        about: Option<(RunId, TaskId)>,
-        message: String,
-    ) {
-        self.sequence += 1;
-        let (run, task) = about.unzip();
-        let at = self.world.clock.now();
-        // Nobody listening is no error.
-        let _ = self.events.send(Event { sequence: self.sequence, at, kind, worker, run, task, message });
     }
 }
 

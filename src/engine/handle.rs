@@ -201,6 +201,7 @@ pub enum Command {
     StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
     Drain(Reply<()>),
     Resume(Reply<()>),
+    Close(Reply<()>),
 }
 
 impl fmt::Debug for Command {
@@ -216,6 +217,7 @@ impl fmt::Debug for Command {
             Self::StopRun { .. } => "StopRun",
             Self::Drain(_) => "Drain",
             Self::Resume(_) => "Resume",
+            Self::Close(_) => "Close",
         })
     }
 }
@@ -353,6 +355,14 @@ impl Handle {
     /// When it cannot be made durable.
     pub async fn resume(&self) -> Result<(), EngineError> {
         self.ask(Command::Resume).await
+    }
+
+    /// No more tasks are taken until the daemon ends, which is soon. Everything else goes on. Not durable.
+    ///
+    /// # Errors
+    /// See [`Handle::status`].
+    pub async fn close(&self) -> Result<(), EngineError> {
+        self.ask(Command::Close).await
     }
 
     /// What happens from now on. A receiver that lags is told how many events it missed.

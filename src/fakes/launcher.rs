@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ struct Program {
 pub(crate) struct FakeLauncher {
     programs: Mutex<BTreeMap<RunId, Program>>,
     launches: Mutex<BTreeMap<RunId, u32>>,
+    going_down: AtomicBool,
 }
 
 impl FakeLauncher {
@@ -83,6 +85,11 @@ impl FakeLauncher {
         program.living.send_replace(false);
     }
 
+    /// Whether the host is on its way down.
+    pub(crate) fn set_going_down(&self, going_down: bool) {
+        self.going_down.store(going_down, Ordering::SeqCst);
+    }
+
     /// The shim is killed: no record.
     pub(crate) fn kill(&self, run: &RunId) {
         self.programs.lock().expect("unpoisoned")[run].living.send_replace(false);
@@ -93,6 +100,10 @@ impl FakeLauncher {
 impl Launcher for FakeLauncher {
     fn describe(&self) -> LauncherDescription {
         LauncherDescription { name: "fake", missing: Vec::new() }
+    }
+
+    async fn going_down(&self) -> bool {
+        self.going_down.load(Ordering::SeqCst)
     }
 
     async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError> {

@@ -16,13 +16,18 @@ pub fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again; [`ready`] ends it.
+/// The configuration is being read again; [`reloaded`] ends it.
 pub fn reloading() {
     let state = NotifyState::monotonic_usec_now();
     match state {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
     }
+}
+
+/// The configuration has been read; the line of status stays as it was.
+pub fn reloaded() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// We are going down.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::domain::handover::ProcessIdentity;
@@ -18,12 +19,33 @@ pub fn of(pid: u32) -> io::Result<ProcessIdentity> {
 
 /// A pidfd of exactly this process; none when it is gone (also when its pid is another's now, or the host was booted
 /// since). A zombie is still there.
-#[must_use]
-pub fn open(identity: &ProcessIdentity) -> Option<OwnedFd> {
-    let pid = Pid::from_raw(i32::try_from(identity.pid).ok()?)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+///
+/// # Errors
+/// When the kernel would not say: there is no descriptor left, or the call is filtered. That is no end of the process.
+pub fn open(identity: &ProcessIdentity) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = i32::try_from(identity.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        // The second is a thread of another process by now.
+        Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     // The pidfd is held while it is compared: what is compared is what the pidfd means.
-    (of(identity.pid).ok()? == *identity).then_some(pidfd)
+    Ok(is_there(identity)?.then_some(pidfd))
+}
+
+/// Whether this process is there, by /proc alone. A zombie is still there.
+///
+/// # Errors
+/// When /proc would not say.
+pub fn is_there(identity: &ProcessIdentity) -> io::Result<bool> {
+    match of(identity.pid) {
+        Ok(found) => Ok(found == *identity),
+        // The second is of a process that goes while it is read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Field 22 of /proc/PID/stat.
@@ -32,8 +54,13 @@ fn start_ticks(pid: u32) -> io::Result<u64> {
     Ok(stat.start_ticks)
 }
 
+/// As PID 1 sees it, where we may look. A container of systemd-nspawn has a boot id of its own, mounted over the
+/// kernel's, and a service with ProtectKernelTunables= gets a fresh /proc without that: daemon and shim would not
+/// recognise each other.
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    let own = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(format!("/proc/1/root{own}")).or_else(|_| fs::read_to_string(own))?;
+    Ok(text.trim().to_owned())
 }
 
 /// What we need of /proc/PID/stat.
@@ -82,8 +109,8 @@ mod tests {
     #[test]
     fn a_pid_of_another_time_is_not_opened() {
         let mut identity = of(std::process::id()).expect("we live");
-        assert!(open(&identity).is_some());
+        assert!(open(&identity).expect("asked").is_some());
         identity.start_ticks += 1;
-        assert!(open(&identity).is_none());
+        assert!(open(&identity).expect("asked").is_none());
     }
 }

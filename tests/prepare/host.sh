@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that this host has what building (`build`) or testing (`test`) needs: by apt where that is allowed, else by
-# naming what to install.
+# Makes sure that this host has what building (`build`), testing (`test`) or testing in a booted container (`systemd`)
+# needs: by apt where that is allowed, else by naming what to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test}
+what=${1:?usage: host.sh build|test|systemd}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -26,6 +26,10 @@ need make make
 if [ ! -x /usr/bin/python3 ]; then missing+=(python3); fi
 if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 if ! /usr/bin/python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
+if [ "$what" = systemd ]; then
+  need systemd-container systemd-nspawn
+  need mmdebstrap mmdebstrap
+fi
 if [ "$what" = test ]; then
   need procps ps
   need util-linux setpriv

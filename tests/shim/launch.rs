@@ -63,7 +63,7 @@ async fn what_a_killed_shim_leaves_without_namespaces_is_swept_away() {
     run.write_orders();
     let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
     until("both sleepers", || with_argument("98781").len() == 2);
-    let pidfd = clearmld::sys::identity::open(&started.shim).expect("alive");
+    let pidfd = clearmld::sys::identity::open(&started.shim).expect("asked").expect("alive");
     rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).expect("sent");
     launcher.wait(&started.shim).await;
     assert!(!with_argument("98781").is_empty(), "nothing was left to sweep");
@@ -146,7 +146,7 @@ async fn under_systemd_a_run_is_a_unit_of_its_own_and_its_leftovers_are_swept() 
         assert!(show.contains(wanted), "{wanted}: {show}");
     }
     assert!(show.contains(&format!("MainPID={}\n", started.shim.pid)) && show.contains("clearmld.service"), "{show}");
-    let pidfd = clearmld::sys::identity::open(&started.shim).expect("alive");
+    let pidfd = clearmld::sys::identity::open(&started.shim).expect("asked").expect("alive");
     rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).expect("sent");
     launcher.wait(&started.shim).await;
     launcher.sweep(&run.spec.run).await.expect("swept");

@@ -27,6 +27,10 @@ impl Core {
             Command::StopRun { run, grace_ms, reply } => drop(reply.send(self.stop_run(&run, grace_ms))),
             Command::Drain(reply) => drop(reply.send(self.set_draining(true).await)),
             Command::Resume(reply) => drop(reply.send(self.set_draining(false).await)),
+            Command::Close(reply) => {
+                self.closing = true;
+                drop(reply.send(Ok(())));
+            }
         }
     }
 

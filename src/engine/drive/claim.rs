@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, sleep};
 
-use super::{Broken, Drive, Next};
+use super::{Broken, Drive, News, Next};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{RunSpec, Secrets, StopRequest};
 use crate::domain::run::{Claimed, Phase, Prepared};
@@ -20,6 +20,11 @@ impl Drive {
         }
         if self.adopted {
             self.resolve().await;
+            return Next::Forget;
+        }
+        if self.world.launcher.going_down().await {
+            // The task stays in its queue: another host may have it now, or we after the boot.
+            let _ = self.news.send(News::GoingDown).await;
             return Next::Forget;
         }
         match self.world.clearml.pop(&self.record.queue.id, &self.record.task).await {

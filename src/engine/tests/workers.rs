@@ -140,6 +140,40 @@ async fn a_draining_host_takes_nothing_also_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_on_its_way_down_leaves_tasks_in_their_queue_until_the_next_start() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    host.launcher.set_going_down(true);
+    host.clearml.enqueue("default", "t1");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!host.clearml.lock().calls.contains_key("pop"), "it was taken");
+    let polls = host.clearml.lock().calls["queue_heads"];
+    assert!(polls < 10, "{polls} polls by a host that takes nothing");
+    daemon.stop().await;
+    host.launcher.set_going_down(false);
+    let daemon = host.start().await;
+    daemon.running("t1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_closes_takes_nothing_and_still_reports_ends() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    host.clearml.enqueue("default", "t1");
+    let run = daemon.running("t1").await;
+    daemon.handle.close().await.expect("closing");
+    host.clearml.enqueue("default", "t2");
+    host.launcher.exit(&run, End::Exited { code: 0 });
+    daemon.settled("t1").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(host.launcher.live().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_request_polls_all_queues_of_all_workers() {
     let host = Host::new();
     let daemon = host.start().await;

@@ -49,22 +49,30 @@ impl Tree {
     }
 }
 
-/// Kills everything in a Run's cgroup, and removes it.
+/// Kills everything in a Run's cgroup, and removes it, unless systemd is faster: the shipped unit sees the tree
+/// read-only, and there it is systemd who does all of this.
 pub(super) async fn sweep(run: &Path) -> io::Result<()> {
-    if !run.exists() {
-        return Ok(());
-    }
     // Ten seconds: what does not die by then is in an uninterruptible call, and is told.
     for _ in 0..500 {
+        // Asked first: removing what is gone fails in its own way where the tree is read-only.
+        if !run.exists() {
+            return Ok(());
+        }
         if kill(run).is_err() {
             kill_one_by_one(run);
         }
         match remove(run) {
             Ok(()) => return Ok(()),
+            // Of an earlier boot (a container's tree may survive that), and nobody is in it.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && !populated(run) => return Ok(()),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
     remove(run)
+}
+
+fn populated(run: &Path) -> bool {
+    fs::read_to_string(run.join("cgroup.events")).is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
 }
 
 /// cgroup.kill takes the whole tree below; it is there from Linux 5.14 on.

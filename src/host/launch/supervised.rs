@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::handover::{ProcessIdentity, Started, file};
 use crate::engine::ports::LaunchError;
-use crate::sys::{durable, identity, readable};
+use crate::sys::identity::{self, Stat};
+use crate::sys::{durable, readable};
 
 /// A shim writes `started.json` within milliseconds; a host that swaps gets its time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,22 +68,33 @@ fn log_tail(directory: &Path) -> String {
     }
 }
 
-/// Whether it lives. One that has ended and not been reaped does not.
+/// Whether it lives. One that has ended and not been reaped does not. What cannot be found out is not taken for an
+/// end: the Run would be swept away.
 pub(super) fn alive(shim: &ProcessIdentity) -> bool {
-    identity::open(shim).is_some_and(|pidfd| !ended(&pidfd))
+    match identity::open(shim) {
+        Ok(pidfd) => pidfd.is_some_and(|pidfd| !ended(&pidfd)),
+        Err(_) => {
+            Stat::read(shim.pid).map_or(true, |stat| stat.state != b'Z') && identity::is_there(shim).unwrap_or(true)
+        }
+    }
 }
 
 /// Returns when it has ended.
 pub(super) async fn wait(shim: &ProcessIdentity) {
-    let Some(pidfd) = identity::open(shim) else { return };
-    match readable::watch(pidfd) {
+    let watched = match identity::open(shim) {
+        Ok(None) => return,
+        Ok(Some(pidfd)) => readable::watch(pidfd),
+        Err(error) => Err(error),
+    };
+    match watched {
         Ok(watched) => {
             // The only failure is a runtime that shuts down; the answer is then nobody's any more.
             let _ = watched.readable().await.map(|mut ready| ready.retain_ready());
             reap(watched.get_ref());
         }
         // No descriptors left: slower, but as true.
-        Err(_) => {
+        Err(error) => {
+            tracing::warn!(%error, "a shim cannot be watched by its pidfd; it is looked for twice a second");
             while alive(shim) {
                 sleep(Duration::from_millis(500)).await;
             }
@@ -92,12 +104,11 @@ pub(super) async fn wait(shim: &ProcessIdentity) {
 
 /// Makes it look at `stop.json`.
 pub(super) fn nudge(shim: &ProcessIdentity) -> Result<(), LaunchError> {
-    let Some(pidfd) = identity::open(shim) else { return Ok(()) };
+    let failed = |error: io::Error| LaunchError::Failed { operation: "signal the shim", reason: error.to_string() };
+    let Some(pidfd) = identity::open(shim).map_err(failed)? else { return Ok(()) };
     match pidfd_send_signal(&pidfd, Signal::USR1) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => {
-            Err(LaunchError::Failed { operation: "signal the shim", reason: io::Error::from(error).to_string() })
-        }
+        Err(error) => Err(failed(error.into())),
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use zbus::{Connection, OwnedObjectPath, Variant};
+use tokio::time::sleep;
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::cgroup_tree::{self, Tree};
 use super::supervised;
@@ -22,6 +23,9 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const SLICE: &str = "clearml.slice";
 /// For the shim to record the end, after the last process has gone.
 const BEYOND_GRACE: Duration = Duration::from_secs(15);
+
+/// Between two tries to start a unit on a host that goes down.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -95,6 +99,11 @@ impl Launcher for Systemd {
         LauncherDescription { name: "systemd", missing }
     }
 
+    async fn going_down(&self) -> bool {
+        // Nobody to ask is a bus that has gone before us: at the end of a shutdown, or broken; launching would tell.
+        self.manager.state().await.is_ok_and(|state| state == "stopping")
+    }
+
     async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError> {
         // Also when it is dead by now: what was started once is never started again.
         if let Some(started) = supervised::started(directory)? {
@@ -110,11 +119,16 @@ impl Launcher for Systemd {
         let properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
         let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
         let body = (unit(run), "fail", properties, none);
-        match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
-            Ok(_) => {}
-            // A call before this one, whose answer was lost.
-            Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => {}
-            Err(error) => return Err(failed(error.to_string())),
+        loop {
+            match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
+                Ok(_) => break,
+                // A call before this one, whose answer was lost.
+                Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => break,
+                // The host is on its way down, and starts nothing more. The Run stays where it is in the ledger, and
+                // goes on from there after the boot.
+                Err(error) if is(&error, "org.freedesktop.systemd1.TransactionIsDestructive") => sleep(AGAIN).await,
+                Err(error) => return Err(failed(error.to_string())),
+            }
         }
         supervised::until_started(directory, || None).await
     }
@@ -171,6 +185,14 @@ fn is(error: &zbus::Error, name: &str) -> bool {
 // === impl Manager ===
 
 impl Manager {
+    /// `running`, `degraded`, `stopping`, … (systemctl is-system-running). Asked each time: systemd tells no changes.
+    async fn state(&self) -> zbus::Result<String> {
+        let property = ("org.freedesktop.systemd1.Manager", "SystemState");
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
+        Ok(reply.body().deserialize::<OwnedVariant>()?.try_into()?)
+    }
+
     async fn call<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
     where
         B: serde::Serialize + zbus::zvariant::DynamicType + Sync,

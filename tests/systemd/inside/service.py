@@ -1,0 +1,94 @@
+"""The shipped units, and clearmld.service by itself: start, status, reload, the socket."""
+
+import grp
+import os
+import pathlib
+import stat
+import time
+
+import host
+from host import call, ctl, holds, main_pid, must, show, told, until
+
+UNITS = "/usr/lib/systemd/system"
+SOCKET = "/run/clearmld/clearmld.sock"
+CONFIGURATION = pathlib.Path("/etc/clearmld/clearml.conf")
+
+
+def check():
+    must("systemd-sysusers", "clearmld.conf")
+    must("systemctl", "log-level", "debug")
+    units()
+    a_broken_configuration()
+    start()
+    the_socket()
+    reload()
+
+
+def units():
+    # The manual pages come with the packages.
+    paths = [f"{UNITS}/clearmld.service", f"{UNITS}/clearml.slice"]
+    verified = call("systemd-analyze", "verify", "--man=no", *paths)
+    said = verified.stdout + verified.stderr
+    holds("systemd-analyze verify has nothing to say about the units", not said and verified.returncode == 0, said)
+    rated = call("systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", paths[0])
+    overall = (rated.stdout.strip().splitlines() or [rated.stderr])[-1]
+    holds("systemd-analyze security rates clearmld.service at 3.0 or better", rated.returncode == 0, overall)
+    print(f"# {overall}")
+    members = grp.getgrnam("clearml").gr_mem
+    holds("the user clearml-run is not in group clearml", "clearml-run" not in members, members)
+
+
+def a_broken_configuration():
+    CONFIGURATION.write_text("api { api_server = \n")
+    started = call("systemctl", "start", host.UNIT)
+    state = show(host.UNIT, "ActiveState", "NRestarts")
+    holds("with a broken clearml.conf, systemctl start fails", started.returncode != 0, state)
+    holds("and is not tried again and again", state == {"ActiveState": "failed", "NRestarts": "0"}, state)
+    CONFIGURATION.unlink()
+    must("systemctl", "reset-failed", host.UNIT)
+
+
+def start():
+    began = time.time()
+    must("systemctl", "enable", "--quiet", host.UNIT)
+    must("systemctl", "start", host.UNIT)
+    took = time.time() - began
+    answered = call("clearmlctl", "status")
+    holds("systemctl start returns when the socket answers", answered.returncode == 0, answered.stderr)
+    print(f"# {took:.2f} s")
+    holds("because the daemon said READY=1", told("READY=1", began), "no such notification")
+    said = show(host.UNIT, "StatusText", "Type", "ActiveState")
+    holds("systemctl status shows what the daemon is at", "0 workers, 0 runs" in said["StatusText"], said)
+    # Half of the limit and more, so that one beat at least was due.
+    until("a watchdog beat", lambda: told("WATCHDOG=1", began), 5)
+    launcher = host.ask("status")["launcher"]
+    holds("runs are started as units of systemd", "systemd" in str(launcher), launcher)
+
+
+def the_socket():
+    found = os.stat(SOCKET)
+    owner = (found.st_uid, grp.getgrgid(found.st_gid).gr_name, oct(stat.S_IMODE(found.st_mode)))
+    holds("the socket is 0660 root:clearml", owner == (0, "clearml", "0o660"), owner)
+    outsider = host.as_user("nobody", "clearmlctl", "status")
+    holds("a user outside group clearml is denied", outsider.returncode == 4, outsider)
+    insider = host.as_user("nobody", "clearmlctl", "status", groups=[grp.getgrnam("clearml").gr_gid])
+    holds("a user in group clearml is served", insider.returncode == 0, insider)
+    task_user = host.as_user("clearml-run", "clearmlctl", "status")
+    holds("the user that tasks run as is denied", task_user.returncode == 4, task_user)
+
+
+def reload():
+    before = (main_pid(), show(host.UNIT, "StatusText"))
+    began = time.time()
+    must("systemctl", "reload", host.UNIT)
+    holds("systemctl reload goes through RELOADING=1", told("RELOADING=1", began), "no such notification")
+    holds("and ends with READY=1", told("READY=1", began), "no such notification")
+    after = (main_pid(), show(host.UNIT, "StatusText"))
+    holds("the same process goes on after it, with the same status", before == after, (before, after))
+    CONFIGURATION.write_text("api { api_server = \n")
+    call("systemctl", "reload", host.UNIT)
+    served = call("clearmlctl", "status")
+    holds("it serves on when the new configuration is broken", main_pid() == before[0] and served.returncode == 0, served)
+    CONFIGURATION.unlink()
+    must("systemctl", "reload", host.UNIT)
+    ctl("worker", "add", "--name", "w", "--cpu-only", "--queue", "default")

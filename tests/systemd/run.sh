@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# clearmld under a real systemd: installs it as a package would into a container that systemd boots, and lets
+# inside/main.py say, behaviour by behaviour, what holds there. The container has no network.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+bin=${1:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
+shim=${2:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
+cache=${3:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
+# One run takes half of this on two slow cores.
+limit=300
+
+if [ "$(id -u)" != 0 ]; then
+  echo "the tests under systemd boot a container, which needs root: sudo make test-systemd" >&2
+  exit 1
+fi
+"$repository/tests/prepare/host.sh" systemd
+base=$("$here/rootfs.sh" "$cache")
+
+scratch=$(mktemp -d "$cache/run.XXXXXX")
+root=$scratch/root
+reader=
+finish() {
+  status=$?
+  [ -z "$reader" ] || kill "$reader" 2>/dev/null || true
+  if mountpoint -q "$root"; then umount "$root"; fi
+  rm -rf "$scratch"
+  exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# The kept file system stays as it is: what a run writes is a layer over it, or else goes into a copy.
+mkdir "$root" "$scratch/upper" "$scratch/work"
+if ! mount -t overlay overlay -o "lowerdir=$base,upperdir=$scratch/upper,workdir=$scratch/work" "$root" 2>/dev/null; then
+  rmdir "$root"
+  cp -a --reflink=auto "$base" "$root"
+fi
+
+install -D -m 0755 -t "$root/usr/bin" "$bin/clearmld" "$bin/clearmlctl"
+install -D -m 0755 "$shim" "$root/usr/lib/clearmld/clearmld-shim"
+install -D -m 0644 -t "$root/usr/lib/systemd/system" "$repository"/systemd/*.service "$repository"/systemd/*.slice
+install -D -m 0644 "$repository/systemd/clearmld.sysusers" "$root/usr/lib/sysusers.d/clearmld.conf"
+install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service.d/local.conf"
+install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
+install -D -m 0644 -t "$root/check" "$here"/inside/*
+install -D -m 0644 "$here/check.service" "$root/etc/systemd/system/check.service"
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/var/log/journal"
+ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/check.service"
+echo clearmld-test >"$root/etc/hostname"
+: >"$root/check/out"
+
+tail -n +1 -s 0.1 -F "$root/check/out" 2>/dev/null &
+reader=$!
+# Runs make overlays of their own, which cannot lie on another.
+mkdir -m 0700 "$scratch/state"
+options=(--quiet "--bind=$scratch/state:/var/lib/clearmld" --boot --directory "$root" --private-network --link-journal=no --machine=clearmld-test)
+# Without a systemd on this host, nobody can be asked for a unit of the container's own.
+[ -d /run/systemd/system ] || options+=(--register=no --keep-unit)
+began=$(date +%s)
+# A boot ends when the tests power off, or reboot on purpose; they write `result` when there is no more to see.
+for _ in 1 2 3 4 5; do
+  left=$((began + limit - $(date +%s)))
+  [ ! -e "$root/check/result" ] && [ $left -gt 0 ] || break
+  SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --kill-after=10 "$left" systemd-nspawn "${options[@]}" \
+    </dev/null >>"$scratch/console" 2>&1 || true
+done
+sleep 0.5
+took=$(($(date +%s) - began))
+
+if [ "$(cat "$root/check/result" 2>/dev/null)" = ok ]; then
+  echo "under systemd: all $(grep -c '^ok ' "$root/check/out") behaviours hold ($took s in three boots)"
+else
+  echo "the container's console ended with:" >&2
+  tail -n 15 "$scratch/console" >&2 || true
+  echo "under systemd: FAILED after $took s; $(grep -c '^ok ' "$root/check/out") behaviours held before" >&2
+  [ -z "${KEEP_JOURNAL:-}" ] || cp -a "$root/var/log/journal" "$KEEP_JOURNAL"
+  exit 1
+fi

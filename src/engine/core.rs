@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod disk;
 mod events;
 mod workers;
 
@@ -106,6 +107,8 @@ pub struct Core {
     closing: bool,
     since: UnixMillis,
     remarks: Vec<String>,
+    /// Why the disk hinders us, in a sentence.
+    disk: Option<String>,
     /// What was last said of the server: whether it answers.
     answers: Option<bool>,
     turns: u64,
@@ -143,6 +146,7 @@ impl Core {
             closing: false,
             since,
             remarks: loaded.set_aside,
+            disk: None,
             answers: None,
             turns: 0,
             eager: 0,
@@ -218,7 +222,10 @@ impl Core {
                     let link = link.borrow_and_update().clone();
                     self.link_changed(&link);
                 }
-                _ = beat.tick() => self.prune().await,
+                _ = beat.tick() => {
+                    self.look_at_disk().await;
+                    self.prune().await;
+                }
             }
             self.turns += 1;
             self.pulse.send_replace(self.turns);

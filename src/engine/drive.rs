@@ -117,11 +117,14 @@ impl Drive {
         }
     }
 
-    /// Writes the record, however long the disk takes, then tells the core.
+    /// Writes the record, however long the disk takes, then tells the core. A Run that has ended may be what fills it.
     async fn commit(&mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
         while let Err(error) = self.world.store.put_run(&self.record).await {
             tracing::error!(CLEARML_RUN_ID = %self.record.id, %error, "the ledger cannot be written; trying again");
+            if error.disk_full() && matches!(self.record.phase, Phase::Exited(_)) {
+                self.discard_work().await;
+            }
             sleep(backoff.step()).await;
         }
         let _ = self.news.send(News::Changed(Box::new(self.record.clone()))).await;
@@ -183,9 +186,8 @@ impl Drive {
     }
 
     fn unkept(&self, error: &StoreError) -> Phase {
-        let full = matches!(error.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
         let reason = error.to_string();
-        self.exited(if full { Cause::DiskFull { reason } } else { Cause::LaunchFailed { reason } })
+        self.exited(if error.disk_full() { Cause::DiskFull { reason } } else { Cause::LaunchFailed { reason } })
     }
 
     /// Begins to deliver the output, if that has not begun.

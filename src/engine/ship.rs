@@ -81,11 +81,22 @@ pub async fn run(world: World, to: Address, mut live: watch::Receiver<bool>) -> 
         waiting_since = None;
         delivery.stamp = pending.events.last().map_or(delivery.stamp, |(stamp, _)| *stamp);
         delivery.pending = Some(pending);
-        world.store.put_delivery(&to.run, &delivery).await.map_err(ShipError::Store)?;
+        keep(&world, &to, &delivery).await?;
         send(&world, &to, &mut delivery).await?;
         if delivery.acknowledged - trimmed > TRIM {
             trimmed = delivery.acknowledged - KEEP;
             let _ = world.store.trim_spool(&to.run, trimmed).await;
+        }
+    }
+}
+
+/// Writes how far it is; a full disk is waited for, since the rest of the output is on it.
+async fn keep(world: &World, to: &Address, delivery: &Delivery) -> Result<(), ShipError> {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+    loop {
+        match world.store.put_delivery(&to.run, delivery).await {
+            Err(error) if error.disk_full() => sleep(backoff.step()).await,
+            other => return other.map_err(ShipError::Store),
         }
     }
 }
@@ -143,7 +154,7 @@ async fn deliver(
     }
     delivery.acknowledged = pending.end;
     delivery.pending = None;
-    world.store.put_delivery(&to.run, delivery).await.map_err(ShipError::Store)
+    keep(world, to, delivery).await
 }
 
 /// The events of a pending request; those whose text was all overwritten are not sent.

@@ -155,6 +155,16 @@ impl Store for FileStore {
         self.on_thread(move |root| run_files::token(root, &run)).await
     }
 
+    async fn discard_work(&self, run: &RunId) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.on_thread(move |root| run_files::discard_work(root, &run)).await
+    }
+
+    async fn room(&self) -> Option<u64> {
+        let room = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize);
+        self.on_thread(move |root| rustix::fs::statvfs(root).ok().map(room)).await
+    }
+
     async fn clear(&self, run: &RunId) -> Result<(), StoreError> {
         let run = run.clone();
         self.on_thread(move |root| run_files::clear(root, &run)).await

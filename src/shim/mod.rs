@@ -57,6 +57,9 @@ use crate::domain::handover::{
 use crate::domain::ids::UnixMillis;
 use crate::sys::{durable, identity};
 
+/// A disk with less is full.
+const LEAST_ROOM: u64 = 1 << 20;
+
 /// Why a Run did not even get a record.
 #[derive(Debug, thiserror::Error)]
 pub enum ShimError {
@@ -240,6 +243,7 @@ impl Shim {
             Some(end) => (Stage::Source, end),
             None => self.course(),
         };
+        let end = self.blame_the_disk(end);
         self.spool.sync();
         let record = ExitRecord {
             version: VERSION,
@@ -258,6 +262,23 @@ impl Shim {
         }
         reserved.fill(&record).map_err(in_directory("write", &self.directory.join(file::EXIT)))?;
         Ok(Performed::Recorded)
+    }
+
+    /// A program that fails while there is no room on its disk most often fails for that.
+    fn blame_the_disk(&self, end: End) -> End {
+        let how = match &end {
+            End::Exited { code } if *code != 0 => format!("its process ended with exit code {code}"),
+            End::Signaled { signal } => format!("its process was ended by signal {signal}"),
+            End::Exited { .. } | End::StageFailed { .. } | End::LaunchFailed { .. } | End::DiskFull { .. } => {
+                return end;
+            }
+        };
+        let full = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM;
+        if self.stop.is_some() || !rustix::fs::statvfs(&self.directory).is_ok_and(full) {
+            return end;
+        }
+        let last = self.spool.last_line().map(|line| format!("; last output: {line}")).unwrap_or_default();
+        End::DiskFull { reason: format!("{how}{last}") }
     }
 
     /// Notes something that the sandbox could not have, for `clearmlctl status`.

@@ -47,7 +47,7 @@ impl Core {
             server: self.world.clearml.identity(),
             link: self.world.link.borrow().clone(),
             launcher: self.world.launcher.describe(),
-            remarks: self.settings.remarks.iter().chain(&self.remarks).cloned().collect(),
+            remarks: self.settings.remarks.iter().chain(&self.remarks).chain(&self.disk).cloned().collect(),
             workers: self.posts.len(),
             live_runs: self.runs.values().filter(live).count(),
             unsettled_runs: self.runs.values().filter(unsettled).count(),

@@ -128,7 +128,7 @@ impl Core {
 
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
-        let open = !self.draining && !self.closing;
+        let open = !self.draining && !self.closing && self.disk.is_none();
         self.posts.values().filter(move |post| open && post.active.is_none() && post.worker.intent == Intent::Active)
     }
 

@@ -13,6 +13,8 @@ use crate::engine::ship::ShipError;
 
 impl Drive {
     pub(super) async fn settle(&mut self, exited: Exited) -> Phase {
+        // The server may be away for days; what the payload left must not fill the disk meanwhile.
+        self.discard_work().await;
         // What the last stage found out, if this daemon did not see it happen.
         if let Some(progress) = self.world.store.progress(&self.record.id).await {
             self.feed_back(&progress);
@@ -31,6 +33,12 @@ impl Drive {
         }
         self.clean_up().await;
         Phase::Settled(Settled { exited, at: self.world.clock.now(), note })
+    }
+
+    pub(super) async fn discard_work(&self) {
+        if let Err(error) = self.world.store.discard_work(&self.record.id).await {
+            tracing::warn!(CLEARML_RUN_ID = %self.record.id, %error, "the run's files stay on disk for now");
+        }
     }
 
     /// Waits until the spool is at the server; a sentence when it will not have it.

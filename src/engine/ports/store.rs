@@ -25,6 +25,14 @@ pub struct StoreError {
     pub source: std::io::Error,
 }
 
+impl StoreError {
+    /// Whether a full disk or quota was the reason: it may have room again.
+    #[must_use]
+    pub fn disk_full(&self) -> bool {
+        matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+}
+
 /// What the ledger held when the daemon came up.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -81,6 +89,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn put_delivery(&self, run: &RunId, delivery: &Delivery) -> Result<(), StoreError>;
     /// The token that the payload was given, until it is cleared.
     async fn token(&self, run: &RunId) -> Option<PayloadToken>;
+    /// Removes the payload's files of a Run that has ended, which may be large; everything of ours stays.
+    async fn discard_work(&self, run: &RunId) -> Result<(), StoreError>;
+    /// Bytes that are left on the disk of the state directory, if that can be found out.
+    async fn room(&self) -> Option<u64>;
     /// Removes the payload's files and the token of a Run that has ended; record and spool stay.
     async fn clear(&self, run: &RunId) -> Result<(), StoreError>;
 }

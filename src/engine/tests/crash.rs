@@ -96,6 +96,12 @@ impl Store for Dying {
     async fn token(&self, run: &RunId) -> Option<PayloadToken> {
         self.inner.token(run).await
     }
+    async fn discard_work(&self, run: &RunId) -> Result<(), StoreError> {
+        self.inner.discard_work(run).await
+    }
+    async fn room(&self) -> Option<u64> {
+        self.inner.room().await
+    }
     async fn clear(&self, run: &RunId) -> Result<(), StoreError> {
         self.survive().await;
         self.inner.clear(run).await

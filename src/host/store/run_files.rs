@@ -160,7 +160,11 @@ pub(super) fn clear(root: &Path, run: &RunId) -> Result<(), StoreError> {
             Ok(()) | Err(_) => {}
         }
     }
-    let work = directory.join(file::WORK);
+    discard_work(root, run)
+}
+
+pub(super) fn discard_work(root: &Path, run: &RunId) -> Result<(), StoreError> {
+    let work = run_directory(root, run).join(file::WORK);
     match fs::remove_dir_all(&work) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &work)(error)),
         Ok(()) | Err(_) => Ok(()),

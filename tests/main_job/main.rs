@@ -8,6 +8,7 @@ mod commands;
 mod daemon_dies;
 mod escape;
 mod follower;
+mod full_disk;
 mod git_password;
 mod ledger;
 mod life;

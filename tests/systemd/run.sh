@@ -55,7 +55,7 @@ tail -n +1 -s 0.1 -F "$root/check/out" 2>/dev/null &
 reader=$!
 # Runs make overlays of their own, which cannot lie on another.
 mkdir -m 0700 "$scratch/state"
-options=(--quiet "--bind=$scratch/state:/var/lib/clearmld" --boot --directory "$root" --private-network --link-journal=no --machine=clearmld-test)
+options=(--quiet "--bind=$scratch/state:/var/lib/clearmld" --boot --directory "$root" --private-network --link-journal=no "--machine=clearmld-test-$$")
 # Without a systemd on this host, nobody can be asked for a unit of the container's own.
 [ -d /run/systemd/system ] || options+=(--register=no --keep-unit)
 began=$(date +%s)

@@ -62,6 +62,9 @@ pub struct Claimed {
     /// Whether the server has answered the pop with this task. Before that it is an intent: after a crash it must be
     /// looked up, never run.
     pub popped: bool,
+    /// Whether the server was told that it is started: from then on an abort may come, and the task's state is watched.
+    #[serde(default)]
+    pub announced: bool,
 }
 
 /// See [`Phase::Prepared`].
@@ -114,7 +117,7 @@ impl RunRecord {
         gpus: GpuClaim,
         claimed: UnixMillis,
     ) -> Self {
-        let phase = Phase::Claimed(Claimed { popped: false });
+        let phase = Phase::Claimed(Claimed { popped: false, announced: false });
         Self { version: VERSION, id, worker, queue, task, task_name: String::new(), gpus, claimed, stop: None, phase }
     }
 

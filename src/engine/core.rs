@@ -284,15 +284,14 @@ impl Core {
     async fn changed(&mut self, record: RunRecord) {
         let Some(slot) = self.runs.get_mut(&record.id) else { return };
         let before = std::mem::discriminant(&slot.record.phase);
-        let moved = before != std::mem::discriminant(&record.phase);
+        let taken = popped(&record) && !popped(&slot.record);
+        let moved = taken || before != std::mem::discriminant(&record.phase);
         slot.record = record.clone();
         // Release before report: a server that is away holds no GPU.
         if !record.holds_lease() {
             self.free(&record.id, &record.worker);
         }
-        if let Phase::Claimed(claimed) = &record.phase
-            && claimed.popped
-        {
+        if taken {
             // The queue may hold more, and another Worker may be idle.
             self.eager += 1;
         }
@@ -409,7 +408,16 @@ impl Core {
 
 /// Whether the server was told that we have the task.
 fn announced(record: &RunRecord) -> bool {
-    matches!(record.phase, Phase::Prepared(_) | Phase::Running(_))
+    match &record.phase {
+        Phase::Claimed(claimed) => claimed.announced,
+        Phase::Prepared(_) | Phase::Running(_) => true,
+        Phase::Exited(_) | Phase::Settled(_) => false,
+    }
+}
+
+/// Whether its task came out of the queue and nothing more is known yet.
+fn popped(record: &RunRecord) -> bool {
+    matches!(&record.phase, Phase::Claimed(claimed) if claimed.popped)
 }
 
 fn task_demand(slot: &Slot) -> TaskDemand {

@@ -185,7 +185,7 @@ impl Script {
             run(LIVE_RUN, Phase::Running(Running { shim, started: UnixMillis(1_700_000_001_000) })),
             run(FAILED_RUN, ended(Cause::ExitCode { code: 3, last_line: Some("KeyError: 'x'".into()) })),
             run(GONE_RUN, ended(Cause::ExitCode { code: 0, last_line: None })),
-            run("run3claim", Phase::Claimed(Claimed { popped: false })),
+            run("run3claim", Phase::Claimed(Claimed { popped: false, announced: false })),
         ]
     }
 

@@ -4,13 +4,20 @@
 #![expect(clippy::disallowed_methods, reason = "tests write what users and other versions would")]
 
 mod bad_input;
+mod commands;
 mod daemon_dies;
 mod escape;
 mod follower;
+mod git_password;
+mod ledger;
 mod life;
 mod lost_answers;
+mod output;
+mod programs;
+mod queues;
 mod sdk;
 mod server_away;
 mod source;
+mod stops;
 mod uv;
 mod world;

@@ -108,3 +108,40 @@ async fn the_unmodified_clearml_agent_works_with_the_local_server() {
     assert_eq!(status, "completed", "{said}\n{}", world.log(&task).await);
     assert!(world.log(&task).await.contains("hello from the agent"));
 }
+
+const CALLBACK: &str = r#"
+import os
+import signal
+import time
+from clearml import Task
+task = Task.init(project_name="sdk tests", task_name="abort", output_uri=False)
+def signalled(*_):
+    print("signalled", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, signalled)
+def saved():
+    print("callback began", flush=True)
+    time.sleep(4)
+    print("callback done", flush=True)
+task.register_abort_callback(saved, callback_execution_timeout=60)
+print("ready", flush=True)
+time.sleep(600)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_callback_gets_its_time_before_anything_is_signalled_and_no_more() {
+    let world = World::plain().await;
+    let task = world.submit(CALLBACK, "clearml==2.1.12\n").await;
+    world.log_shows(&task, "ready\n").await;
+    // The SDK's monitor looks at the task from time to time only.
+    let began = Instant::now();
+    world.ok(&["task", "abort", task.as_str()]);
+    let detail = world.end(&task).await;
+    let log = world.log(&task).await;
+    assert_eq!(detail.task.status, "stopped", "{log}");
+    let place = |text: &str| log.find(text).unwrap_or_else(|| panic!("no `{text}`: {log}"));
+    assert!(place("callback began\n") < place("callback done\n"), "{log}");
+    assert!(place("callback done\n") < place("signalled\n"), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(50), "it took {:?}", began.elapsed());
+    assert_eq!(world.json(&["run", "show", task.as_str()])["end"]["cause"], "user_abort");
+}

@@ -15,7 +15,7 @@ fn git(directory: &Path, args: &[&str]) -> String {
 }
 
 /// A bare repository that anybody may read, with two commits; its URL and both.
-fn repository(world: &World) -> (String, String, String) {
+pub(crate) fn repository(world: &World) -> (String, String, String) {
     use std::os::unix::fs::PermissionsExt;
     // A sandbox has a /tmp of its own, so as root the repository stands where a host would have it.
     let place = if super::world::is_root() { "/srv" } else { "/tmp" };

@@ -4,7 +4,7 @@ use tokio::time::{Duration, sleep};
 
 use super::{Broken, Drive, News, Next};
 use crate::domain::cause::Cause;
-use crate::domain::handover::{RunSpec, Secrets};
+use crate::domain::handover::{RunSpec, Secrets, StopRequest};
 use crate::domain::run::{Claimed, Phase, Prepared};
 use crate::domain::stop::StopReason;
 use crate::domain::task::{TaskSnapshot, TaskStatus};
@@ -31,7 +31,7 @@ impl Drive {
             Ok(Some(task)) => {
                 // An older server pops without a condition: what came counts.
                 self.record.task = task;
-                Next::Phase(Phase::Claimed(Claimed { popped: true }))
+                Next::Phase(Phase::Claimed(Claimed { popped: true, announced: false }))
             }
             Ok(None) => Next::Forget,
             Err(ServerError::Unreachable { maybe_done: true, .. } | ServerError::Incomprehensible { .. }) => {
@@ -103,11 +103,22 @@ impl Drive {
         if let Err(broken) = self.announce().await {
             return self.broken(broken);
         }
+        self.record.phase = Phase::Claimed(Claimed { popped: true, announced: true });
+        self.commit().await;
         let token = match self.insist(|world, _| async move { world.clearml.payload_token().await }).await {
             Ok(token) => token,
             Err(broken) => return self.broken(broken),
         };
-        match self.outfit(&task, &token).await {
+        // It may take minutes, where a tool has to be fetched first. Cancel-safe: outfitting can be begun again.
+        let outfitted = tokio::select! {
+            outfitted = self.outfit(&task, &token) => outfitted,
+            () = wanted(self.stop.clone()) => {
+                self.take_stop().await;
+                let reason = self.record.stop.as_ref().map_or(StopReason::Operator, |stop| stop.reason);
+                return self.exited(Cause::Stopped { reason });
+            }
+        };
+        match outfitted {
             Err(error) => self.exited(Cause::LaunchFailed { reason: error.reason }),
             Ok((spec, secrets)) => match self.prepare(&task, &spec, &secrets, &token).await {
                 Ok(()) => Phase::Prepared(Prepared {}),
@@ -169,5 +180,13 @@ impl Drive {
             store.note(run, &line).await?;
         }
         Ok(())
+    }
+}
+
+/// Until a stop is wanted.
+async fn wanted(mut stop: tokio::sync::watch::Receiver<Option<StopRequest>>) {
+    if stop.wait_for(Option::is_some).await.is_err() {
+        // The core is gone, and so is this Run's task in a moment.
+        std::future::pending::<()>().await;
     }
 }

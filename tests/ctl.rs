@@ -102,7 +102,7 @@ async fn escapes_in_names_are_shown_and_never_obeyed() {
 async fn runs_show_how_they_ended() {
     let daemon = Daemon::open(outside);
     let said = ctl(&daemon, &["run", "show", "run1"]).await;
-    for part in ["exit_code", "worker execution exit code 3; last output: KeyError: 'x'", "1m"] {
+    for part in ["exit code 3\n", "worker execution exit code 3; last output: KeyError: 'x'", "1m"] {
         assert!(said.out.contains(part), "{part} in {}", said.out);
     }
     let json = ctl(&daemon, &["run", "list", "-o", "json"]).await.json();

@@ -27,11 +27,15 @@ finish() {
     kill "$daemon" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
   fi
-  if [ $status -ne 0 ]; then
+  if [ $status -eq 130 ]; then
+    echo "interrupted; nothing of the demo is left" >&2
+  elif [ $status -ne 0 ]; then
     echo "the demo failed (exit code $status); the daemon's log ends with:" >&2
     tail -n 30 "$dir/clearmld.log" >&2 2>/dev/null || true
   fi
-  rm -rf "$dir"
+  # Finished environments are sealed against writing, which stops an ordinary user's rm.
+  chmod -R u+w "$dir" 2>/dev/null || true
+  rm -rf "$dir" || true
   exit $status
 }
 trap finish EXIT
@@ -43,18 +47,26 @@ export CLEARML_CONFIG_FILE=$dir/clearml.conf
 echo 'agent { worker_name: "demo" }' >"$CLEARML_CONFIG_FILE"
 
 say "1. clearmld with its embedded ClearML server, in $dir"
+# In a process group of its own: Ctrl-C must not reach it before its run is stopped.
+set -m
 "$bin/clearmld" --local=127.0.0.1:0 --state-dir "$dir/state" --socket "$CLEARMLD_SOCKET" 2>"$dir/clearmld.log" &
 daemon=$!
+set +m
 for _ in $(seq 200); do
   [ -S "$CLEARMLD_SOCKET" ] && break
   kill -0 "$daemon" 2>/dev/null || exit 1
   sleep 0.05
+done
+for _ in $(seq 50); do
+  ctl status | grep -q '^server .*, up' && break
+  sleep 0.1
 done
 ctl status
 
 say "2. a worker"
 ctl worker add --name demo --cpu-only --queue default
 
+echo "The results page that the SDK will name is in ClearML's web UI, which the embedded server does not have." >&2
 for round in first second; do
   say "3. the $round task: $here/train.py, with the clearml SDK and scikit-learn from PyPI"
   began=$(date +%s.%N)

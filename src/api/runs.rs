@@ -35,7 +35,10 @@ impl v1::runs_server::Runs for RunsService {
     }
 
     async fn stop(&self, request: Request<v1::StopRunRequest>) -> Result<Response<v1::Run>, Status> {
-        let (call, asked) = Call::open(request, "Runs.Stop", |asked| format!("{} {:?}", asked.key, asked.grace_ms));
+        let (call, asked) = Call::open(request, "Runs.Stop", |asked| {
+            let grace = asked.grace_ms.map_or_else(|| "(default)".to_owned(), |grace| format!("{grace}ms"));
+            format!("{} grace={grace}", asked.key)
+        });
         call.close(async {
             let grace_ms = grace(asked.grace_ms)?;
             let run = self.handle.run(run_key(&asked.key)?).await?;

@@ -94,7 +94,9 @@ impl v1::tasks_server::Tasks for DeskService {
     }
 
     async fn submit(&self, request: Request<v1::SubmitTaskRequest>) -> Result<Response<v1::TaskRef>, Status> {
-        let (call, asked) = Call::open(request, "Tasks.Submit", |asked| format!("{} {:?}", asked.name, asked.queue));
+        let (call, asked) = Call::open(request, "Tasks.Submit", |asked| {
+            format!("{} queue={}", asked.name, asked.queue.as_deref().unwrap_or("(none)"))
+        });
         call.close(async { Ok(refer(self.desk.submit(&Submission::try_from(asked)?).await?)) }).await
     }
 

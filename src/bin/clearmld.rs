@@ -13,13 +13,13 @@ use clearmld::host::journal;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    about,
-    after_help = "\
-Configuration: --config, else CLEARML_CONFIG_FILE, else /etc/clearmld/clearml.conf, else ~/clearml.conf; CLEARML_API_HOST,
-CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. See clearmlctl for everything else."
+    max_term_width = 100,
+    after_help = "Configuration: --config, else CLEARML_CONFIG_FILE, else /etc/clearmld/clearml.conf, else \
+~/clearml.conf; CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. Everything \
+else is said to the running daemon with clearmlctl."
 )]
 struct Arguments {
-    /// clearml.conf
+    /// Configuration to read, as clearml-agent has it [default: see below]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where workers, runs and caches are kept [default: /var/lib/clearmld, or below the home of an ordinary user]
@@ -29,7 +29,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     local: Option<Option<SocketAddr>>,
 }
 

@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::failure::Failure;
 
 /// Where the daemon of the host listens.
-const HOST_SOCKET: &str = "/run/clearmld/clearmld.sock";
+pub(super) const HOST_SOCKET: &str = "/run/clearmld/clearmld.sock";
 /// How long a daemon may take from its socket's file to its first answer.
 const STARTING: Duration = Duration::from_secs(5);
 /// Between two attempts.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::connection::HOST_SOCKET;
+
 /// Wrong usage or a request that makes no sense.
 pub(super) const USAGE: u8 = 2;
 const FAILED: u8 = 1;
@@ -84,11 +86,14 @@ impl Failure {
     pub(super) fn words(&self) -> (String, String) {
         match self {
             Self::Usage { what, next } => (what.clone(), (*next).to_owned()),
-            Self::NotRunning { socket, why } => (
-                format!("clearmld does not answer on {}: {why}", socket.display()),
-                "start it with `systemctl start clearmld`, or name its socket with --socket or CLEARMLD_SOCKET"
-                    .to_owned(),
-            ),
+            Self::NotRunning { socket, why } => {
+                // Elsewhere it is somebody's own, which no unit starts.
+                let start = if socket == Path::new(HOST_SOCKET) { "`systemctl start clearmld`" } else { "`clearmld`" };
+                (
+                    format!("clearmld does not answer on {}: {why}", socket.display()),
+                    format!("start it with {start}, or name its socket with --socket or CLEARMLD_SOCKET"),
+                )
+            }
             Self::SocketDenied { socket } => (
                 format!("you may not open {}", socket.display()),
                 "use sudo, or join the operators with `sudo usermod -aG clearml $USER` and log in again".to_owned(),

@@ -225,16 +225,28 @@ fn expanded(text: &str, variables: &BTreeMap<String, String>) -> String {
     out
 }
 
-/// The command line as a shell would take it, cut: code may be long.
+/// The command line as a shell would take it, its arguments cut: code may be long.
 fn spoken(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<String> = words.map(|word| word.to_string_lossy().chars().take(120).collect()).collect();
+    let program = command.get_program().to_string_lossy().into_owned();
+    let arguments = command.get_args().map(|word| match word.to_string_lossy() {
+        word if word.chars().count() > 120 => word.chars().take(119).chain(['…']).collect(),
+        word => word.into_owned(),
+    });
+    let words: Vec<String> = std::iter::once(program).chain(arguments).collect();
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_started_is_named_whole_and_long_code_is_cut() {
+        let program = format!("/{}/venv/bin/python", "e".repeat(150));
+        let mut command = Command::new(&program);
+        command.args(["-c", &"x".repeat(500)]);
+        assert_eq!(spoken(&command), format!("{program} -c '{}…'", "x".repeat(119)));
+    }
 
     #[test]
     fn variables_are_expanded_where_they_are_known() {

@@ -55,7 +55,9 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("the local server's {what} cannot listen on {address}: {source}; free that port or choose another")]
+    #[error(
+        "the local server's {what} cannot listen on {address}: {source}; free that port or choose another with --local=ADDR"
+    )]
     Listen {
         /// `API` or `file server`.
         what: &'static str,

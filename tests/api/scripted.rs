@@ -258,7 +258,10 @@ impl Script {
                 let reason = format!("run {run} has ended already");
                 drop(reply.send(found.ok_or(EngineError::Conflict { reason })));
             }
-            Command::Close(reply) => drop(reply.send(Ok(()))),
+            Command::Close(reply) => {
+                self.note("close".into());
+                drop(reply.send(Ok(())));
+            }
             Command::Drain(reply) => {
                 self.note("drain".into());
                 drop(reply.send(Ok(())));

@@ -33,7 +33,8 @@ trap 'exit 130' INT TERM
 
 # The kept file system stays as it is: what a run writes is a layer over it, or else goes into a copy.
 mkdir "$root" "$scratch/upper" "$scratch/work"
-if ! mount -t overlay overlay -o "lowerdir=$base,upperdir=$scratch/upper,workdir=$scratch/work" "$root" 2>/dev/null; then
+layers=lowerdir=$base,upperdir=$scratch/upper,workdir=$scratch/work
+if ! mount -t overlay overlay -o "$layers" "$root" 2>/dev/null; then
   rmdir "$root"
   cp -a --reflink=auto "$base" "$root"
 fi
@@ -55,7 +56,8 @@ tail -n +1 -s 0.1 -F "$root/check/out" 2>/dev/null &
 reader=$!
 # Runs make overlays of their own, which cannot lie on another.
 mkdir -m 0700 "$scratch/state"
-options=(--quiet "--bind=$scratch/state:/var/lib/clearmld" --boot --directory "$root" --private-network --link-journal=no --machine=clearmld-test)
+options=(--quiet --boot --directory "$root" "--bind=$scratch/state:/var/lib/clearmld" --private-network
+  --link-journal=no "--machine=clearmld-test-$$")
 # Without a systemd on this host, nobody can be asked for a unit of the container's own.
 [ -d /run/systemd/system ] || options+=(--register=no --keep-unit)
 began=$(date +%s)

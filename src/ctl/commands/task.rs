@@ -128,7 +128,7 @@ pub(super) async fn follow(
 }
 
 /// Whether a task in that status goes on by itself.
-fn ended(status: &str) -> bool {
+pub(super) fn ended(status: &str) -> bool {
     matches!(status, "completed" | "failed" | "stopped" | "closed" | "published" | "publishing")
 }
 

@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table};
 
 use super::text::{cell, safe, short};
-use super::time::{ago, now, span};
+use super::time::{ago, now, since, span};
 use super::words;
 use crate::rpc::v1;
 
@@ -160,7 +160,7 @@ pub(in crate::ctl) fn workers(look: Look, workers: &[v1::Worker]) -> String {
 /// `worker show`, and what `add`, `stop` and `resume` answer.
 pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
     let queues: Vec<String> = worker.queues.iter().map(|queue| format!("{} ({})", queue.name, queue.id)).collect();
-    let order = if worker.order_fairness { "in turn" } else { "first is first" };
+    let order = if worker.order_fairness { "in turn" } else { "first one first" };
     look.fields(vec![
         ("worker", some(&worker.name)),
         ("queues", Some(format!("{}, {order}", cell(&queues.join(", "))))),
@@ -178,7 +178,7 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
 /// What a Run is at, or what became of it.
 fn state(run: &v1::Run) -> String {
     let state = match (&run.end, words::stage(run)) {
-        (Some(end), _) => end.cause.clone(),
+        (Some(end), stage) => ended(end, stage),
         (None, Some(stage)) if run.live => format!("{} ({stage})", words::phase(run)),
         (None, _) => words::phase(run).to_owned(),
     };
@@ -192,6 +192,18 @@ fn state(run: &v1::Run) -> String {
         ""
     };
     format!("{}{more}", cell(&state))
+}
+
+/// The cause as people say it; `--output json` has the word itself.
+fn ended(end: &v1::RunEnd, stage: Option<&str>) -> String {
+    let words = end.cause.replace('_', " ");
+    match (end.cause.as_str(), end.exit_code, end.signal, stage) {
+        ("exit_code", Some(code), _, _) => format!("{words} {code}"),
+        ("signal", _, Some(signal), _) => format!("{words} {signal}"),
+        ("setup_failed", _, _, Some(stage)) => format!("{words} ({stage})"),
+        ("operator", _, _, _) => "stopped by operator".to_owned(),
+        (_, _, _, _) => words,
+    }
 }
 
 fn took(now: i64, run: &v1::Run) -> Option<String> {
@@ -272,13 +284,14 @@ pub(in crate::ctl) fn queues(look: Look, queues: &[v1::Queue]) -> String {
 
 /// `task list`.
 pub(in crate::ctl) fn tasks(look: Look, tasks: &[v1::Task]) -> String {
+    let now = now();
     let row = |task: &v1::Task| {
         vec![
             cell(&task.id),
             short(&task.name, NAME),
             cell(&task.status),
             or_nothing(task.last_worker.as_deref()),
-            or_nothing(task.last_update.as_deref()),
+            task.last_update.as_deref().map_or_else(|| NOTHING_THERE.to_owned(), |at| since(now, at)),
         ]
     };
     look.rows(&["TASK", "NAME", "STATUS", "WORKER", "UPDATED"], tasks.iter().map(row).collect())
@@ -286,7 +299,7 @@ pub(in crate::ctl) fn tasks(look: Look, tasks: &[v1::Task]) -> String {
 
 /// `task show`.
 pub(in crate::ctl) fn detail(look: Look, detail: &v1::TaskDetail) -> String {
-    let task = detail.task.clone().unwrap_or_default();
+    let (task, now) = (detail.task.clone().unwrap_or_default(), now());
     let fields = look.fields(vec![
         ("task", some(&task.id)),
         ("name", some(&task.name)),
@@ -296,9 +309,9 @@ pub(in crate::ctl) fn detail(look: Look, detail: &v1::TaskDetail) -> String {
         ("reason", some(&task.status_reason)),
         ("message", some(&task.status_message)),
         ("worker", task.last_worker.as_deref().and_then(some)),
-        ("created", detail.created.as_deref().and_then(some)),
-        ("started", detail.started.as_deref().and_then(some)),
-        ("completed", detail.completed.as_deref().and_then(some)),
+        ("created", detail.created.as_deref().map(|at| since(now, at))),
+        ("started", detail.started.as_deref().map(|at| since(now, at))),
+        ("completed", detail.completed.as_deref().map(|at| since(now, at))),
         ("ran", detail.active_duration_s.map(|s| span(i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX)))),
         ("repository", detail.repository.as_deref().and_then(some)),
         ("commit", detail.commit.as_deref().and_then(some)),

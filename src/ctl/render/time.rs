@@ -12,6 +12,11 @@ pub(in crate::ctl) fn ago(now: i64, at: i64) -> String {
     if at > now.saturating_add(2000) { format!("in {}", span(at - now)) } else { format!("{} ago", span(now - at)) }
 }
 
+/// As [`ago`], of a time that a server wrote; what is no time is shown as it is.
+pub(in crate::ctl) fn since(now: i64, at: &str) -> String {
+    at.parse::<Timestamp>().map_or_else(|_| super::text::cell(at), |at| ago(now, at.as_millisecond()))
+}
+
 /// `42s`, `3m`, `2h 5m`, `9d 3h`.
 pub(in crate::ctl) fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
@@ -50,6 +55,8 @@ mod tests {
         }
         assert_eq!(ago(10_000, 5_000), "5s ago");
         assert_eq!(ago(0, 5_000), "in 5s");
+        assert_eq!(since(1_700_000_005_000, "2023-11-14T22:13:20.123000+00:00"), "4s ago");
+        assert_eq!(since(0, "of old\n"), r"of old\n");
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Manager {
         let property = ("org.freedesktop.systemd1.Manager", "SystemState");
         let properties = Some("org.freedesktop.DBus.Properties");
         let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
-        Ok(reply.body().deserialize::<OwnedVariant>()?.try_into()?)
+        reply.body().deserialize::<OwnedVariant>()?.try_into()
     }
 
     async fn call<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>

@@ -31,7 +31,11 @@ def after_the_power_cut():
     ended = settled(kept["task"])
     holds("a run whose host rebooted is lost", ended["id"] == kept["run"] and ended["end"]["cause"] == "lost", ended)
     at_server = ask("task", "show", kept["task"])["task"]
-    holds("the server has its task as failed, with the reason", (at_server["status"], "lost" in at_server["status_reason"]) == ("failed", True), at_server)
+    holds(
+        "the server has its task as failed, with the reason",
+        (at_server["status"], "lost" in at_server["status_reason"]) == ("failed", True),
+        at_server,
+    )
 
 
 def power_off():
@@ -63,6 +67,8 @@ def after_the_power_off():
     holds("so is one that takes two seconds to end", "run_settled" in "".join(e["MESSAGE"] for e in slow), messages)
     untouched = journal("--boot=-1", f"CLEARML_TASK_ID={kept['waiting']}")
     holds("a task that waited is not taken by a host that goes down", not untouched, [e["MESSAGE"] for e in untouched])
+    errors = [entry["MESSAGE"] for entry in journal("--boot=-1", "_COMM=clearmld", "--priority=err")]
+    holds("the daemon had no error to log in that boot", not errors, errors)
     must("systemctl", "start", host.UNIT)
     ended = settled(kept["task"])
     holds("the next boot finds the run settled", ended["end"]["cause"] == "host_shutdown", ended)
@@ -70,7 +76,11 @@ def after_the_power_off():
     holds("and its task stopped", at_server["status"] == "stopped", at_server)
     text = log(kept["task"])
     saved = [line for line in text.splitlines() if line.startswith("saved at ")]
-    holds("with the whole output", len(saved) == 1 and host.lines_are_complete(text, int(saved[0].split()[2])), text[-400:])
+    holds(
+        "with the whole output",
+        len(saved) == 1 and host.lines_are_complete(text, int(saved[0].split()[2])),
+        text[-400:],
+    )
     run = running(kept["waiting"])
     holds("the task that waited runs now", run["live"], run)
     holds("the slow one has its whole output", "slowly saved" in log(kept["slow"]), log(kept["slow"]))

@@ -7,7 +7,23 @@ import signal
 import time
 
 import host
-from host import ask, call, holds, identity, journal, log, main_pid, must, running, settled, show, submit, told, until, unit_of
+from host import (
+    ask,
+    call,
+    holds,
+    identity,
+    journal,
+    log,
+    main_pid,
+    must,
+    running,
+    settled,
+    show,
+    submit,
+    told,
+    until,
+    unit_of,
+)
 
 COUNTING = "/check/counting.sh"
 
@@ -29,13 +45,23 @@ def what_a_run_is(run):
     expected = (said["ActiveState"], said["Slice"], said["ControlGroup"], said["Delegate"])
     wanted = ("active", "clearml.slice", f"/clearml.slice/{unit}", "yes")
     holds("a task runs as a unit clearml-run-<run>.service in clearml.slice", expected == wanted, said)
-    holds("its program is in a cgroup of its own below the unit", host.cgroup(pid).startswith(f"{wanted[2]}/payload"), host.cgroup(pid))
+    holds(
+        "its program is in a cgroup of its own below the unit",
+        host.cgroup(pid).startswith(f"{wanted[2]}/payload"),
+        host.cgroup(pid),
+    )
     holds("the shim is beside it", host.cgroup(said["MainPID"]) == f"{wanted[2]}/shim", host.cgroup(said["MainPID"]))
-    holds("the daemon is elsewhere", host.cgroup(main_pid()) == "/system.slice/clearmld.service", host.cgroup(main_pid()))
+    holds(
+        "the daemon is elsewhere", host.cgroup(main_pid()) == "/system.slice/clearmld.service", host.cgroup(main_pid())
+    )
     status = host.status(pid)
     user = pwd.getpwnam("clearml-run")
     holds("the program runs as clearml-run", status["Uid"].split() == [str(user.pw_uid)] * 4, status["Uid"])
-    holds("with its own group and no other", (status["Gid"].split(), status["Groups"].split()) == ([str(user.pw_gid)] * 4, []), (status["Gid"], status["Groups"]))
+    holds(
+        "with its own group and no other",
+        (status["Gid"].split(), status["Groups"].split()) == ([str(user.pw_gid)] * 4, []),
+        (status["Gid"], status["Groups"]),
+    )
     sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     holds("without any capability, CapBnd included", not any(sets.values()), sets)
     holds("and with NoNewPrivs", status["NoNewPrivs"] == "1", status["NoNewPrivs"])
@@ -99,7 +125,11 @@ def the_end(task, run):
     holds("the server knows it", told == ("failed", True), at_server)
     text = log(task)
     last = [line for line in text.splitlines() if line.startswith("ended after ")]
-    holds("the server has the whole output, each line once", len(last) == 1 and host.lines_are_complete(text, int(last[0].split()[2])), text[-400:])
+    holds(
+        "the server has the whole output, each line once",
+        len(last) == 1 and host.lines_are_complete(text, int(last[0].split()[2])),
+        text[-400:],
+    )
     nothing_is_left(run)
 
 
@@ -110,10 +140,19 @@ def nothing_is_left(run):
 
 
 def the_journal(task, run):
-    wanted = {"CLEARML_TASK_ID": task, "CLEARML_RUN_ID": run["id"], "CLEARML_WORKER": run["worker"], "CLEARML_QUEUE": "default"}
+    wanted = {
+        "CLEARML_TASK_ID": task,
+        "CLEARML_RUN_ID": run["id"],
+        "CLEARML_WORKER": run["worker"],
+        "CLEARML_QUEUE": "default",
+    }
     for field, value in wanted.items():
         found = [e for e in journal(f"{field}={value}", "_COMM=clearmld") if "run_started" in e["MESSAGE"]]
-        holds(f"journalctl {field}=… finds the start of the run", len(found) == 1 and wanted.items() <= found[0].items(), found)
+        holds(
+            f"journalctl {field}=… finds the start of the run",
+            len(found) == 1 and wanted.items() <= found[0].items(),
+            found,
+        )
     found = journal("CLEARML_CAUSE=exit_code", f"CLEARML_TASK_ID={task}")
     kinds = [entry["MESSAGE"].split(":")[0] for entry in found]
     holds("journalctl CLEARML_CAUSE=… finds its end", kinds == ["run_exited", "run_settled"], found)
@@ -126,7 +165,11 @@ def a_stopped_unit():
     must("systemctl", "stop", unit_of(run))
     took = time.monotonic() - began
     ended = settled(task)
-    holds("systemctl stop of a run's unit ends it with cause host_shutdown", ended["end"]["cause"] == "host_shutdown", ended)
+    holds(
+        "systemctl stop of a run's unit ends it with cause host_shutdown",
+        ended["end"]["cause"] == "host_shutdown",
+        ended,
+    )
     at_server = ask("task", "show", task)["task"]
     holds("the server has it as stopped", at_server["status"] == "stopped", at_server)
     text = log(task)

@@ -88,7 +88,9 @@ def reload():
     CONFIGURATION.write_text("api { api_server = \n")
     call("systemctl", "reload", host.UNIT)
     served = call("clearmlctl", "status")
-    holds("it serves on when the new configuration is broken", main_pid() == before[0] and served.returncode == 0, served)
+    holds(
+        "it serves on when the new configuration is broken", main_pid() == before[0] and served.returncode == 0, served
+    )
     CONFIGURATION.unlink()
     must("systemctl", "reload", host.UNIT)
     ctl("worker", "add", "--name", "w", "--cpu-only", "--queue", "default")

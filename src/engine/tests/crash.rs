@@ -180,7 +180,7 @@ async fn from_every_commit_a_new_daemon_reaches_the_same_end() {
         for commit in 1..=9 {
             deaths += u32::from(die_at(commit, before_the_write).await);
         }
-        // Claimed, popped, Prepared, Running, Exited, Settled.
-        assert_eq!(deaths, 6, "each commit of a life was one at which the daemon died");
+        // Claimed, popped, announced, Prepared, Running, Exited, Settled.
+        assert_eq!(deaths, 7, "each commit of a life was one at which the daemon died");
     }
 }

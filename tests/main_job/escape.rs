@@ -7,8 +7,11 @@ fn needs_root() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn double_fork_setsid_and_an_ignored_sigterm_do_not_outlive_the_run() {
-    let world = World::new().await;
-    let marker = "escape-marker-5f1e";
+    nothing_escapes(&World::new().await, "escape-marker-5f1e").await;
+}
+
+/// `marker` is no other test's.
+pub(crate) async fn nothing_escapes(world: &World, marker: &str) {
     let script = format!(
         "import os, signal, subprocess, sys, time\n\
          code = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3000)'\n\

@@ -13,6 +13,7 @@ mod git_password;
 mod ledger;
 mod life;
 mod lost_answers;
+mod ordinary_user;
 mod output;
 mod programs;
 mod queues;

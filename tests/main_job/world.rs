@@ -1,7 +1,8 @@
 //! A server, a daemon on it, and what tests ask of both.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -15,6 +16,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "closed"];
+
+/// `nobody`, who is on every host.
+const NOBODY: u32 = 65_534;
 
 /// A throw-away world.
 pub(crate) struct World {
@@ -30,6 +34,8 @@ pub(crate) struct World {
     /// `--config`, and further variables for the daemon.
     config: Option<PathBuf>,
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// Whom our programs run as, and where he can execute them; none means whoever tests.
+    user: Option<(u32, PathBuf)>,
     /// Directories elsewhere, removed at the end.
     kept: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -37,10 +43,7 @@ pub(crate) struct World {
 impl World {
     /// A server, and a daemon with one CPU worker on queue `default`.
     pub(crate) async fn new() -> Self {
-        let mut world = Self::without_daemon().await;
-        world.start_daemon();
-        world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
-        world
+        Self::without_daemon().await.started()
     }
 
     pub(crate) async fn without_daemon() -> Self {
@@ -84,17 +87,50 @@ impl World {
             state,
             config: None,
             variables: Vec::new(),
+            user: None,
             kept: Mutex::default(),
         }
     }
 
     /// As [`World::new`], but with a uv that is there already instead of one that each daemon fetches.
     pub(crate) async fn plain() -> Self {
-        let mut world = Self::without_daemon().await;
+        let world = Self::without_daemon().await;
         world.bring_uv();
-        world.start_daemon();
-        world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
-        world
+        world.started()
+    }
+
+    /// As [`World::plain`], of a user without rights.
+    pub(crate) async fn of_an_ordinary_user() -> Self {
+        let world = Self::without_daemon().await;
+        world.bring_uv();
+        world.given_to_an_ordinary_user().started()
+    }
+
+    /// Where root tests, the programs become `nobody`'s; else they are an ordinary user's already.
+    pub(crate) fn given_to_an_ordinary_user(mut self) -> Self {
+        if !is_root() {
+            return self;
+        }
+        let programs = self.dir.path().join("bin");
+        std::fs::create_dir(&programs).expect("made");
+        for program in ["clearmld", "clearmlctl", "clearmld-shim"] {
+            let built = Path::new(env!("CARGO_BIN_EXE_clearmld")).with_file_name(program);
+            std::fs::copy(built, programs.join(program)).expect("copied");
+        }
+        for path in [self.dir.path(), &self.state, &self.state.join("bin")] {
+            if path.exists() {
+                chown(path, Some(NOBODY), Some(NOBODY)).expect("given");
+            }
+        }
+        self.user = Some((NOBODY, programs));
+        self
+    }
+
+    /// With a daemon, and one CPU worker on queue `default`.
+    pub(crate) fn started(mut self) -> Self {
+        self.start_daemon();
+        self.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
+        self
     }
 
     /// Gives the state directory a uv.
@@ -188,7 +224,7 @@ impl World {
             .append(true)
             .open(self.dir.path().join("clearmld.log"))
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clearmld"));
+        let mut command = self.program("clearmld");
         if let Some(config) = &self.config {
             command.args(["--config".as_ref(), config.as_os_str()]);
         }
@@ -226,13 +262,24 @@ impl World {
     }
 
     pub(crate) fn ctl(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_clearmlctl"))
+        self.program("clearmlctl")
             .args(args)
             .env("CLEARMLD_SOCKET", self.socket())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .output()
             .expect("clearmlctl starts")
+    }
+
+    /// One of ours, as whoever this world is of.
+    fn program(&self, name: &str) -> Command {
+        let Some((uid, programs)) = &self.user else {
+            return Command::new(Path::new(env!("CARGO_BIN_EXE_clearmld")).with_file_name(name));
+        };
+        let mut command = Command::new(programs.join(name));
+        // std gives up the supplementary groups with it.
+        command.uid(*uid).gid(*uid).current_dir("/");
+        command
     }
 
     pub(crate) fn ok(&self, args: &[&str]) -> String {

@@ -100,3 +100,25 @@ async fn two_runs_of_the_same_user_see_nothing_of_each_other() {
     let log = world.completes(&second).await;
     assert!(log.contains("tmp []") && log.contains("others []"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_deeper_than_any_stack_are_removed_and_do_not_end_the_daemon() {
+    let world = World::new().await;
+    let task = world
+        .submit("import os\nos.chdir('/tmp')\nfor _ in range(5000):\n    os.mkdir('d')\n    os.chdir('d')\n", "")
+        .await;
+    world.completes(&task).await;
+    let runs = world.path().join("state/runs");
+    let left = || {
+        std::fs::read_dir(&runs)
+            .expect("runs")
+            .filter(|run| run.as_ref().expect("a run").path().join("work").exists())
+            .count()
+    };
+    let began = std::time::Instant::now();
+    while left() > 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", world.daemon_log());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    world.ok(&["status"]);
+}

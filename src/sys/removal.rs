@@ -158,7 +158,7 @@ mod tests {
         durable::write(&tree.join("closed/a/b/new\nline"), b"x", 0o600).expect("written");
         symlink(&outside, tree.join("closed/link")).expect("linked");
         for closed in ["closed/a/b", "closed/a", "closed"] {
-            fs::set_permissions(tree.join(closed), PermissionsExt::from_mode(0)).expect("closed");
+            fs::set_permissions(tree.join(closed), PermissionsExt::from_mode(0o000)).expect("closed");
         }
         remove_tree(&tree).expect("removed");
         assert!(!tree.exists() && outside.join("kept").exists());

@@ -138,8 +138,8 @@ fn a_user_namespace_of_its_own_uncovers_and_unlocks_nothing() {
         &stand,
         &format!(
             "unshare -Urm sh -c 'id -u; umount {state} && echo escaped; umount -l {state} && echo escaped;\n\
-             mount -o remount,bind,rw /usr && echo escaped; mount -o remount,bind,rw /clearml/cache/mirrors && echo escaped\n\
-             mount -t tmpfs x /mnt && umount /mnt; ls {state}; touch /clearml/cache/mirrors/x && echo escaped;\n\
+             mount -o remount,bind,rw /usr && echo escaped; mount -o remount,bind,rw /clearml/tools/0 && echo escaped\n\
+             mount -t tmpfs x /mnt && umount /mnt; ls {state}; touch /clearml/tools/0/x && echo escaped;\n\
              mkdir /tmp/d; mount --rbind / /tmp/d; ls /tmp/d{state}; umount -R /tmp/d{state}; ls /tmp/d{state}; true'; echo over"
         ),
     );

@@ -12,7 +12,7 @@ const STUBBORN: &str = "import os, signal, sys, time\nsignal.signal(signal.SIGTE
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_followed_to_the_end_at_the_host_and_at_the_server_and_events_tell_the_rest() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let events = world.follow(&["events", "--output", "json"]);
     let task = world.submit(TICKS, "").await;
     let mut at_server = world.follow(&["task", "log", "-f", task.as_str()]);
@@ -38,7 +38,7 @@ async fn logs_are_followed_to_the_end_at_the_host_and_at_the_server_and_events_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_ignores_sigterm_is_killed_after_the_grace_that_the_operator_gives() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let task = world.submit(&STUBBORN.replace("MARKER", "stubborn-b71c"), "").await;
     world.log_shows(&task, "ready").await;
     assert!(!processes_with("stubborn-b71c").is_empty(), "the test itself works");
@@ -55,7 +55,7 @@ async fn a_program_that_ignores_sigterm_is_killed_after_the_grace_that_the_opera
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_worker_is_removed_only_now_and_then_its_task_is_stopped() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let task = world.submit("import time\nprint('ready', flush=True)\ntime.sleep(3000)\n", "").await;
     world.log_shows(&task, "ready").await;
     let refused = world.ctl(&["worker", "remove", "testhost:cpu:0"]);
@@ -71,7 +71,7 @@ async fn a_busy_worker_is_removed_only_now_and_then_its_task_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_host_ends_what_runs_and_takes_nothing_until_it_is_resumed() {
-    let mut world = World::plain().await;
+    let mut world = World::new().await;
     let running = world.submit(TICKS, "").await;
     world.log_shows(&running, "tick 1\n").await;
     world.ok(&["drain"]);

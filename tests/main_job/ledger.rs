@@ -4,7 +4,7 @@ use super::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_and_newer_records_are_set_aside_and_shown_and_the_others_go_on() {
-    let mut world = World::plain().await;
+    let mut world = World::new().await;
     let first = world.submit("print('one')\n", "").await;
     world.completes(&first).await;
     world.ok(&["worker", "add", "--cpu-only", "--queue", "default", "--name", "to-be-broken"]);

@@ -8,7 +8,7 @@ use super::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pop_whose_answer_is_lost_neither_loses_the_task_nor_runs_it_twice() {
-    let world = World::plain().await;
+    let world = World::new().await;
     world.faults().next_of("queues.get_next_task", 1, Fault::DropReply);
     let task = world.submit("print('ran')\n", "").await;
     let log = world.completes(&task).await;
@@ -20,7 +20,7 @@ async fn a_pop_whose_answer_is_lost_neither_loses_the_task_nor_runs_it_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_whose_answer_is_lost_is_told_again_and_taken_once() {
-    let world = World::plain().await;
+    let world = World::new().await;
     world.faults().next_of("tasks.completed", 1, Fault::DropReply);
     world.faults().next_of("events.add_batch", 1, Fault::DropReply);
     let task = world.submit("print('ran')\n", "").await;
@@ -35,7 +35,7 @@ async fn an_end_whose_answer_is_lost_is_told_again_and_taken_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_expire_and_calls_that_are_refused_meanwhile_are_no_end() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let script = "import time\nfor i in range(40):\n    print('line', i, flush=True)\n    time.sleep(0.1)\n";
     let task = world.submit(script, "").await;
     world.log_shows(&task, "line 2\n").await;

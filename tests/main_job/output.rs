@@ -4,7 +4,7 @@ use super::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_output_arrives_collapsed_replaced_whole_and_in_order() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let script = r"
 import sys
 out = sys.stdout.buffer

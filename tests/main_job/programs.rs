@@ -6,7 +6,7 @@ use super::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_that_is_not_here_is_replaced_with_a_warning() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let task = world
         .submit_with(|task| {
             task.binary = "python3.99".into();
@@ -21,7 +21,7 @@ async fn a_python_that_is_not_here_is_replaced_with_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bash_script_runs_as_one() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let task = world
         .submit_with(|task| {
             task.binary = "/bin/bash".into();
@@ -45,7 +45,7 @@ async fn a_bash_script_runs_as_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn modules_files_and_arguments_with_spaces_arrive_as_they_were_written() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let script = "import sys\nprint('arguments', sys.argv[1:], __name__)\n";
     for (entry, directory) in [
         (r#"program.py --name "two words" 'single "inside"' back\ slash"#, "."),
@@ -66,7 +66,7 @@ async fn modules_files_and_arguments_with_spaces_arrive_as_they_were_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_of_a_task_are_set_only_where_the_host_allows_it() {
-    let mut world = World::plain().await;
+    let mut world = World::new().await;
     let script = "import os\nprint('mode', os.environ.get('TRAINING_MODE'), 'user', os.environ.get('USER'))\n";
     let submit = async |world: &World| {
         let task = world

@@ -52,7 +52,7 @@ async fn drained_world(options: &[&str]) -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_run_ten_tasks_once_each() {
-    let world = World::plain().await;
+    let world = World::new().await;
     world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
     let names: Vec<String> = (0..10).map(|number| format!("task-{number}")).collect();
     let tasks = fill(&world, "default", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -93,7 +93,7 @@ async fn with_order_fairness_the_queues_are_served_in_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_tagged_off_gives_nothing_until_the_tag_is_gone() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let queue = text(&world.json(&["queue", "list"])[0]["id"]);
     world.api("queues.update", &json!({"queue": queue, "tags": ["force_workers:off"]}));
     let task = world.submit("print('at last')\n", "").await;
@@ -105,7 +105,7 @@ async fn a_queue_that_is_tagged_off_gives_nothing_until_the_tag_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_deleted_is_the_workers_problem_and_no_error_loop() {
-    let world = World::plain().await;
+    let world = World::new().await;
     world.ok(&["queue", "create", "short-lived"]);
     world.ok(&["worker", "add", "--cpu-only", "--queue", "short-lived"]);
     let queues = world.json(&["queue", "list"]);

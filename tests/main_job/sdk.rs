@@ -130,7 +130,7 @@ time.sleep(600)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_callback_gets_its_time_before_anything_is_signalled_and_no_more() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let task = world.submit(CALLBACK, "clearml==2.1.12\n").await;
     world.log_shows(&task, "ready\n").await;
     // The SDK's monitor looks at the task from time to time only.

@@ -15,7 +15,7 @@ async fn link_is(world: &World, wanted: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_stopped_while_a_run_ends_frees_the_worker_and_is_told_when_it_is_back() {
-    let mut world = World::plain().await;
+    let mut world = World::new().await;
     let events = world.follow(&["events", "-f", "--output", "json"]);
     let task = world.submit(SHORT, "").await;
     world.log_shows(&task, "ready").await;
@@ -42,7 +42,7 @@ async fn a_server_that_is_stopped_while_a_run_ends_frees_the_worker_and_is_told_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_silent_server_was_not_told_is_delivered_by_the_next_daemon() {
-    let mut world = World::plain().await;
+    let mut world = World::new().await;
     let task = world.submit(SHORT, "").await;
     world.log_shows(&task, "ready").await;
     world.faults().next(u32::MAX, Fault::Drop);

@@ -42,7 +42,7 @@ async fn abort_is_prompt(world: &World, task: &TaskId) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_ends_a_source_stage_whose_git_server_stalls() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let server = silent_server();
     let task = world
         .submit_with(|task| {
@@ -56,7 +56,7 @@ async fn an_abort_ends_a_source_stage_whose_git_server_stalls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_ends_an_environment_stage_whose_package_server_stalls() {
-    let world = World::plain().await;
+    let world = World::new().await;
     let server = silent_server();
     let task = world.submit("print('never')\n", &format!("pkg @ http://{server}/pkg-1.0-py3-none-any.whl\n")).await;
     is_at(&world, &task, "environment").await;

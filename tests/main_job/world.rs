@@ -41,9 +41,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A server, and a daemon with one CPU worker on queue `default`.
+    /// A server, and a daemon with one CPU worker on queue `default` and a uv that it need not fetch.
     pub(crate) async fn new() -> Self {
-        Self::without_daemon().await.started()
+        let world = Self::without_daemon().await;
+        world.bring_uv();
+        world.started()
     }
 
     pub(crate) async fn without_daemon() -> Self {
@@ -92,14 +94,7 @@ impl World {
         }
     }
 
-    /// As [`World::new`], but with a uv that is there already instead of one that each daemon fetches.
-    pub(crate) async fn plain() -> Self {
-        let world = Self::without_daemon().await;
-        world.bring_uv();
-        world.started()
-    }
-
-    /// As [`World::plain`], of a user without rights.
+    /// As [`World::new`], of a user without rights.
     pub(crate) async fn of_an_ordinary_user() -> Self {
         let world = Self::without_daemon().await;
         world.bring_uv();
@@ -172,27 +167,6 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    /// A call of the server's API that no command of clearmlctl makes.
-    pub(crate) fn api(&self, endpoint: &str, parameters: &Value) {
-        let value =
-            |name| self.server_environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
-        let pair = format!(
-            "{}:{}",
-            value("CLEARML_API_ACCESS_KEY").expect("a key"),
-            value("CLEARML_API_SECRET_KEY").expect("a secret")
-        );
-        let request = "import sys, urllib.request, base64\n\
-             url, pair, body = sys.argv[1:]\n\
-             head = {'Authorization': 'Basic ' + base64.b64encode(pair.encode()).decode(), 'Content-Type': 'application/json'}\n\
-             urllib.request.urlopen(urllib.request.Request(url, body.encode(), head)).read()\n";
-        let url = format!("{}/{endpoint}", value("CLEARML_API_HOST").expect("an address"));
-        let output = Command::new("/usr/bin/python3")
-            .args(["-c", request, &url, &pair, &parameters.to_string()])
-            .output()
-            .expect("python3 starts");
-        assert!(output.status.success(), "{endpoint}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {

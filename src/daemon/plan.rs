@@ -166,6 +166,7 @@ impl Plan {
     fn of(flags: Flags, config: Config, environment: &Environment) -> Self {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
+        let hidden = hidden(&config);
         let Config { state_dir, socket, local, server, agent, own, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
@@ -199,7 +200,7 @@ impl Plan {
             request_token_expiration_s,
             settings,
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
-            hidden: [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).collect(),
+            hidden,
             spool_budget: own.spool_budget,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.
@@ -229,6 +230,14 @@ impl Plan {
     pub(super) fn check_again(&self) -> Result<(), PlanError> {
         Ok(config::load(&self.flags, &Environment::of_this_process()).map(drop)?)
     }
+}
+
+/// The configuration, wherever it is: it may hold the key pair, and be readable for more users than it should be.
+fn hidden(config: &Config) -> Vec<PathBuf> {
+    let files = config.file.iter().map(|file| &file.value).chain(&config.own_file);
+    // The shim has another working directory.
+    let files = files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).chain(files).collect()
 }
 
 const NOT_CONFIGURED: &str = "no ClearML server is configured: put the credentials block of its web UI (Settings > Workspace) \
@@ -269,4 +278,21 @@ fn network(environment: &Environment) -> BTreeMap<String, String> {
     let harmless = |value: &String| !value.contains('@');
     let passed = |name: &&str| Some(((*name).to_owned(), environment.text(name).filter(harmless)?));
     NETWORK_VARIABLES.iter().filter_map(passed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::durable;
+
+    #[test]
+    fn no_run_sees_the_configuration_wherever_it_is_and_whoever_may_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (conf, own) = (directory.path().join("clearml.conf"), directory.path().join("clearmld.toml"));
+        durable::write(&conf, b"agent { worker_name: x }", 0o644).expect("written");
+        durable::write(&own, b"", 0o644).expect("written");
+        let flags = Flags { config: Some(conf.clone()), state_dir: Some(directory.path().into()), ..Flags::default() };
+        let plan = Plan::read(flags).expect("read");
+        assert!(plan.hidden.contains(&conf) && plan.hidden.contains(&own), "{:?}", plan.hidden);
+    }
 }

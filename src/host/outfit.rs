@@ -221,10 +221,11 @@ fn clone_pair((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
-/// Names that a task may set: no loader tricks on what runs before the program, and nothing that we set ourselves.
+/// Names that a task may set: nothing that makes the loader or git run code of the task before the program, where
+/// caches of others can be written, and nothing that we set ourselves.
 fn is_variable(name: &str) -> bool {
     let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let ours = ["CLEARML_", "TRAINS_", "LD_"].iter().any(|prefix| name.starts_with(prefix));
+    let ours = ["CLEARML_", "TRAINS_", "LD_", "GIT_"].iter().any(|prefix| name.starts_with(prefix));
     plain && !ours && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 

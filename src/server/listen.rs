@@ -33,8 +33,9 @@ pub(super) trait Door: Clone + Send + Sync + 'static {
     fn answer(self, request: Request, peer: SocketAddr) -> impl Future<Output = Result<Response, Dropped>> + Send;
 }
 
-/// More than any test or workgroup opens; the next one waits in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1024;
+/// More than a workgroup opens; the next one waits in the kernel's queue. Any local user can connect, and two ports full
+/// of connections must leave the daemon most of the 1024 descriptors that a service has.
+const MAX_CONNECTIONS: usize = 256;
 
 /// Accepts connections for ever; dropping the future closes all of them.
 pub(super) async fn serve<D: Door>(listener: TcpListener, door: D) {

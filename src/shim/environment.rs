@@ -16,6 +16,7 @@ use super::walk;
 use crate::domain::handover::{EnvironmentPlan, EnvironmentReport, Identity, VERSION};
 use crate::domain::ids::UnixMillis;
 use crate::sys::durable;
+use crate::sys::removal::remove_tree;
 
 /// Where one environment is, or is to be.
 #[derive(Debug, Clone)]
@@ -123,13 +124,7 @@ impl Place {
     /// # Errors
     /// When it cannot be removed.
     pub(super) fn discard(&self) -> io::Result<()> {
-        if !self.directory.exists() {
-            return Ok(());
-        }
-        if let Ok(venv) = opened(&self.venv()) {
-            walk::unseal(&venv)?;
-        }
-        fs::remove_dir_all(&self.directory)
+        remove_tree(&self.directory)
     }
 
     /// The directory skeleton of the finished environment in `upper`, for an overlay of `identity`.

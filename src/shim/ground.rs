@@ -73,17 +73,14 @@ impl Shim {
         let work = self.directory.join(file::WORK);
         let place = |source: PathBuf, target: &str, writable| Place { source, target: target.into(), writable };
         let caches = &self.spec.caches;
-        let (mirrors, packages) = match act {
-            Act::Source => (true, false),
-            Act::Build { .. } => (false, true),
-            Act::Plan | Act::Program { .. } => (false, false),
-        };
-        let mut places = vec![
-            place(work.join("code"), fixed::CODE, true),
-            place(work.join("home"), fixed::HOME, true),
-            place(caches.mirrors.clone(), fixed::MIRRORS, mirrors),
-            place(caches.packages.clone(), fixed::PACKAGES, packages),
-        ];
+        let mut places = vec![place(work.join("code"), fixed::CODE, true), place(work.join("home"), fixed::HOME, true)];
+        // Only where it is needed. Even read-only, a mirror shows its code to Runs that may not fetch it, and any file
+        // of a cache can be locked, so that others wait for it.
+        match act {
+            Act::Source => places.push(place(caches.mirrors.clone(), fixed::MIRRORS, true)),
+            Act::Build { .. } => places.push(place(caches.packages.clone(), fixed::PACKAGES, true)),
+            Act::Plan | Act::Program { .. } => {}
+        }
         for (number, tools) in self.spec.tools.iter().enumerate() {
             places.push(Place { source: tools.clone(), target: tools_inside(number), writable: false });
         }

@@ -88,24 +88,6 @@ fn skeleton_directory(
     Ok(())
 }
 
-/// Makes every directory writable for its owner again, so that the tree can be removed by an ordinary user too.
-///
-/// # Errors
-/// When it is too deep.
-pub(super) fn unseal(root: &OwnedFd) -> io::Result<()> {
-    unseal_directory(root.as_fd(), 0)
-}
-
-fn unseal_directory(directory: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
-    fchmod(directory, Mode::from_raw_mode(0o700))?;
-    for (name, kind) in entries(directory, depth)? {
-        if kind == FileType::Directory {
-            unseal_directory(open_directory(directory, &name)?.as_fd(), depth + 1)?;
-        }
-    }
-    Ok(())
-}
-
 /// Opens a directory that is none of our making, without following a link.
 ///
 /// # Errors
@@ -165,8 +147,7 @@ mod tests {
         assert_eq!(fs::metadata(tree.join("bin/tool")).expect("there").mode() & 0o7777, 0o555);
         assert_eq!(fs::metadata(tree.join("bin")).expect("there").mode() & 0o7777, 0o555);
         assert_eq!(fs::metadata(&outside).expect("there").mode() & 0o200, 0o200);
-        unseal(&open(&tree)).expect("unsealed");
-        fs::remove_dir_all(&tree).expect("removed");
+        crate::sys::removal::remove_tree(&tree).expect("removed");
     }
 
     #[test]

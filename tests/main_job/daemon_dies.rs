@@ -14,16 +14,19 @@ fn stage_pid(world: &World, task: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_of_the_daemon_keeps_the_program_its_output_and_its_exit_code() {
-    let mut world = World::new().await;
+    nothing_is_lost(&mut World::new().await).await;
+}
+
+pub(crate) async fn nothing_is_lost(world: &mut World) {
     let script = "import time\nfor i in range(60):\n    print('line', i, flush=True)\n    time.sleep(0.1)\nraise SystemExit(7)\n";
     let task = world.submit(script, "").await;
     world.log_shows(&task, "line 3\n").await;
-    let before = stage_pid(&world, task.as_str());
+    let before = stage_pid(world, task.as_str());
     world.kill_daemon();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(std::path::Path::new(&format!("/proc/{before}")).exists(), "the program lives without the daemon");
     world.start_daemon();
-    assert_eq!(stage_pid(&world, task.as_str()), before);
+    assert_eq!(stage_pid(world, task.as_str()), before);
     let reason = world.fails(&task).await;
     assert!(reason.contains("exit code 7"), "{reason}");
     let log = world.log(&task).await;

@@ -7,8 +7,11 @@ fn needs_root() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn double_fork_setsid_and_an_ignored_sigterm_do_not_outlive_the_run() {
-    let world = World::new().await;
-    let marker = "escape-marker-5f1e";
+    nothing_escapes(&World::new().await, "escape-marker-5f1e").await;
+}
+
+/// `marker` is no other test's.
+pub(crate) async fn nothing_escapes(world: &World, marker: &str) {
     let script = format!(
         "import os, signal, subprocess, sys, time\n\
          code = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3000)'\n\
@@ -96,4 +99,26 @@ async fn two_runs_of_the_same_user_see_nothing_of_each_other() {
         .await;
     let log = world.completes(&second).await;
     assert!(log.contains("tmp []") && log.contains("others []"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_deeper_than_any_stack_are_removed_and_do_not_end_the_daemon() {
+    let world = World::new().await;
+    let task = world
+        .submit("import os\nos.chdir('/tmp')\nfor _ in range(5000):\n    os.mkdir('d')\n    os.chdir('d')\n", "")
+        .await;
+    world.completes(&task).await;
+    let runs = world.path().join("state/runs");
+    let left = || {
+        std::fs::read_dir(&runs)
+            .expect("runs")
+            .filter(|run| run.as_ref().expect("a run").path().join("work").exists())
+            .count()
+    };
+    let began = std::time::Instant::now();
+    while left() > 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", world.daemon_log());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    world.ok(&["status"]);
 }

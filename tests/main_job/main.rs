@@ -14,6 +14,7 @@ mod git_password;
 mod ledger;
 mod life;
 mod lost_answers;
+mod ordinary_user;
 mod output;
 mod programs;
 mod queues;

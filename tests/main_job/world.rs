@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -10,11 +11,17 @@ use std::time::{Duration, Instant};
 use clearmld::clearml::{Client, ClientConfig, ClientCredentials, Verify};
 use clearmld::domain::ids::{TaskId, UnixMillis};
 use clearmld::engine::ports::{Desk, DeskTaskDetail, ServerError, Submission};
-use clearmld::server::{Faults, LocalServer, ServerConfig};
+use clearmld::server::{LocalServer, ServerConfig};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+mod ordinary;
+mod server;
+
 pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "closed"];
+
+/// `nobody`, who is on every host.
+const NOBODY: u32 = 65_534;
 
 /// A throw-away world.
 pub(crate) struct World {
@@ -30,6 +37,8 @@ pub(crate) struct World {
     /// `--config`, and further variables for the daemon.
     config: Option<PathBuf>,
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// Whom our programs run as, and where he can execute them; none means whoever tests.
+    user: Option<(u32, PathBuf)>,
     /// Directories elsewhere, removed at the end.
     kept: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -37,11 +46,9 @@ pub(crate) struct World {
 impl World {
     /// A server, and a daemon with one CPU worker on queue `default` and a uv that it need not fetch.
     pub(crate) async fn new() -> Self {
-        let mut world = Self::without_daemon().await;
+        let world = Self::without_daemon().await;
         world.bring_uv();
-        world.start_daemon();
-        world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
-        world
+        world.started()
     }
 
     pub(crate) async fn without_daemon() -> Self {
@@ -85,8 +92,16 @@ impl World {
             state,
             config: None,
             variables: Vec::new(),
+            user: None,
             kept: Mutex::default(),
         }
+    }
+
+    /// With a daemon, and one CPU worker on queue `default`.
+    pub(crate) fn started(mut self) -> Self {
+        self.start_daemon();
+        self.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
+        self
     }
 
     /// Gives the state directory a uv.
@@ -104,30 +119,6 @@ impl World {
         std::fs::write(&file, clearml_conf).expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("closed");
         self.config = Some(file);
-    }
-
-    pub(crate) fn faults(&self) -> &Faults {
-        self.server.as_ref().expect("a server").faults()
-    }
-
-    pub(crate) async fn stop_server(&mut self) {
-        self.server.take().expect("a server").stop().await;
-    }
-
-    /// At the same addresses, with what it knew.
-    pub(crate) async fn start_server(&mut self) {
-        let began = Instant::now();
-        loop {
-            match clearmld::server::start(self.server_config.clone()).await {
-                Ok(server) => {
-                    self.server = Some(server);
-                    return;
-                }
-                // Another test's client may have been given the port meanwhile.
-                Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {
@@ -159,7 +150,7 @@ impl World {
             .append(true)
             .open(self.dir.path().join("clearmld.log"))
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clearmld"));
+        let mut command = self.program("clearmld");
         if let Some(config) = &self.config {
             command.args(["--config".as_ref(), config.as_os_str()]);
         }
@@ -197,13 +188,24 @@ impl World {
     }
 
     pub(crate) fn ctl(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_clearmlctl"))
+        self.program("clearmlctl")
             .args(args)
             .env("CLEARMLD_SOCKET", self.socket())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .output()
             .expect("clearmlctl starts")
+    }
+
+    /// One of ours, as whoever this world is of.
+    fn program(&self, name: &str) -> Command {
+        let Some((uid, programs)) = &self.user else {
+            return Command::new(Path::new(env!("CARGO_BIN_EXE_clearmld")).with_file_name(name));
+        };
+        let mut command = Command::new(programs.join(name));
+        // std gives up the supplementary groups with it.
+        command.uid(*uid).gid(*uid).current_dir("/");
+        command
     }
 
     pub(crate) fn ok(&self, args: &[&str]) -> String {

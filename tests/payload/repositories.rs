@@ -222,3 +222,33 @@ fn a_literal_script_does_not_replace_a_file_of_the_repository() {
     world.source();
     assert_eq!(read(&world.code().join("a/new.py")), "print(2)\n");
 }
+
+#[test]
+fn a_link_in_the_repository_does_not_lead_the_tasks_script_into_the_mirrors_of_others() {
+    let remote = Remote::new();
+    let script = Overlay::Script { file: "out/evil.git/config".into(), text: "[core]\n\thooksPath = /x\n".into() };
+    let mut world = world(remote.repository(), script);
+    let mirrors = world.root.path().join("mirrors");
+    std::os::unix::fs::symlink(&mirrors, remote.work().join("out")).expect("linked");
+    world.spec.source.repository.as_mut().expect("one").commit = Some(remote.commit("train.py", "print(1)\n"));
+    assert!(world.failure(Act::Source).contains("out of the code directory"));
+    assert!(!mirrors.join("evil.git").exists());
+}
+
+#[test]
+fn a_mirror_has_a_name_that_no_task_can_guess() {
+    let remote = Remote::new();
+    remote.commit("train.py", "print(1)\n");
+    let names = [(); 2].map(|()| {
+        let world = world(remote.repository(), Overlay::None);
+        world.source();
+        again(&world);
+        world.source();
+        let entries = std::fs::read_dir(world.root.path().join("mirrors")).expect("listed");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        assert_eq!(names.len(), 3, "a mirror, its lock and the salt: {names:?}");
+        names
+    });
+    assert_ne!(names[0], names[1]);
+}

@@ -56,6 +56,19 @@ fn a_build_that_fails_leaves_nothing_and_the_next_run_builds() {
 }
 
 #[test]
+fn a_build_too_deep_to_be_sealed_fails_and_does_not_block_the_next_one() {
+    let stand = Stand::new();
+    let deep = "cd /clearml/venv; i=0; while [ $i -lt 1500 ]; do mkdir d; cd ./d; i=$((i+1)); done";
+    let script = Script { plan: Some(KEY), build: deep, program: "true", ..Script::default() };
+    let (record, output) = stand.run("r1", &script).carry_out();
+    assert_eq!((record.stage, record.end != End::Exited { code: 0 }), (Stage::Environment, true), "{output}");
+    assert!(!stand.state.path().join("environments").join(KEY).exists());
+    let script = Script { plan: Some(KEY), build: BUILD, program: "true", ..Script::default() };
+    let (record, output) = stand.run("r2", &script).carry_out();
+    assert_eq!(record.end, End::Exited { code: 0 }, "{output}");
+}
+
+#[test]
 fn waiting_for_anothers_build_can_be_stopped() {
     let stand = Stand::new();
     let script = Script { plan: Some(KEY), build: "echo building; sleep 98765", program: "true", ..Script::default() };

@@ -29,7 +29,7 @@ fn without_mount_setattr_and_close_range_the_host_is_as_read_only_and_no_descrip
     let open = tempfile::tempdir_in("/var/lib").expect("a directory");
     std::fs::set_permissions(open.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("set");
     let run = stand.program(&format!(
-        "touch {}/x; touch /clearml/cache/mirrors/x; touch /tmp/x && echo wrote; ls -l /proc/self/fd | grep -c -- '->'\n\
+        "touch {}/x; touch /clearml/tools/0/x; touch /tmp/x && echo wrote; ls -l /proc/self/fd | grep -c -- '->'\n\
          grep ' /usr ' /proc/self/mountinfo; exit 3",
         open.path().display()
     ));

@@ -105,15 +105,16 @@ fn there_are_few_devices_and_a_terminal_of_ones_own_works() {
 }
 
 #[test]
-fn caches_are_writable_in_their_stage_only() {
+fn caches_are_there_in_their_stage_only() {
     let stand = Stand::new();
-    let touch = "for d in mirrors packages; do touch /clearml/cache/$d/x 2>/dev/null && echo wrote $d; done";
+    let touch = "for d in mirrors packages; do touch /clearml/cache/$d/x 2>/dev/null && echo wrote $d; done\n\
+                 for d in mirrors packages; do ls /clearml/cache/$d 2>/dev/null | grep -q x && echo sees $d; done";
     let (source, build) = (format!("echo source; {touch}"), format!("echo build; {touch}"));
     let program = format!("echo program; {touch}; true");
     let script = Script { source: &source, plan: Some("0123456789abcdef"), build: &build, program: &program };
     let (record, output) = stand.run("r1", &script).carry_out();
     assert_eq!(record.end, End::Exited { code: 0 }, "{output}");
-    assert_eq!(output, "source\nwrote mirrors\nbuild\nwrote packages\nprogram\n");
+    assert_eq!(output, "source\nwrote mirrors\nsees mirrors\nbuild\nwrote packages\nsees packages\nprogram\n");
 }
 
 #[test]
@@ -137,8 +138,8 @@ fn a_user_namespace_of_its_own_uncovers_and_unlocks_nothing() {
         &stand,
         &format!(
             "unshare -Urm sh -c 'id -u; umount {state} && echo escaped; umount -l {state} && echo escaped;\n\
-             mount -o remount,bind,rw /usr && echo escaped; mount -o remount,bind,rw /clearml/cache/mirrors && echo escaped\n\
-             mount -t tmpfs x /mnt && umount /mnt; ls {state}; touch /clearml/cache/mirrors/x && echo escaped;\n\
+             mount -o remount,bind,rw /usr && echo escaped; mount -o remount,bind,rw /clearml/tools/0 && echo escaped\n\
+             mount -t tmpfs x /mnt && umount /mnt; ls {state}; touch /clearml/tools/0/x && echo escaped;\n\
              mkdir /tmp/d; mount --rbind / /tmp/d; ls /tmp/d{state}; umount -R /tmp/d{state}; ls /tmp/d{state}; true'; echo over"
         ),
     );

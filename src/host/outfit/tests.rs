@@ -95,10 +95,12 @@ async fn a_cpu_worker_shows_no_gpu() {
 }
 
 #[tokio::test]
-async fn a_task_sets_its_own_variables_but_none_of_ours_and_none_of_the_loaders() {
-    let (spec, _) =
-        outfit("none", &[("SEED", "7"), ("LD_PRELOAD", "/x"), ("CLEARML_TASK_ID", "other"), ("A B", "")]).await;
+async fn a_task_sets_its_own_variables_but_none_of_ours_and_none_that_run_code_while_its_code_is_fetched() {
+    let wicked = [("LD_PRELOAD", "/x"), ("GIT_SSH_COMMAND", "touch x"), ("CLEARML_TASK_ID", "other"), ("A B", "")];
+    let (spec, _) = outfit("none", &[&[("SEED", "7")], &wicked[..]].concat()).await;
     assert_eq!(spec.program.variables["SEED"], "7");
     assert_eq!(spec.program.variables["CLEARML_TASK_ID"], "t");
-    assert!(!spec.program.variables.contains_key("LD_PRELOAD") && !spec.program.variables.contains_key("A B"));
+    for name in ["LD_PRELOAD", "GIT_SSH_COMMAND", "A B"] {
+        assert!(!spec.program.variables.contains_key(name), "{name}");
+    }
 }

@@ -13,6 +13,7 @@ use crate::domain::run::{self, RunRecord};
 use crate::domain::worker::{self, Worker};
 use crate::engine::ports::{Loaded, StoreError};
 use crate::sys::durable::{self, ReadError};
+use crate::sys::removal::remove_tree;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Host {
@@ -107,10 +108,7 @@ pub(super) fn put_run(root: &Path, run: &RunRecord) -> Result<(), StoreError> {
 /// The record goes last: a crash in between leaves a Run that can be dropped again.
 pub(super) fn drop_run(root: &Path, run: &RunId) -> Result<(), StoreError> {
     let directory = run_directory(root, run);
-    match fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &directory)(error)),
-        Ok(()) | Err(_) => {}
-    }
+    remove_tree(&directory).map_err(failed("remove", &directory))?;
     remove_file(&run_file(root, run))
 }
 

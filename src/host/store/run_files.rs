@@ -14,6 +14,7 @@ use crate::domain::ids::RunId;
 use crate::domain::log::Delivery;
 use crate::engine::ports::{PayloadToken, StoreError};
 use crate::sys::durable::{self, ReadError};
+use crate::sys::removal::remove_tree;
 
 /// How far the output is delivered.
 const DELIVERY: &str = "delivery.json";
@@ -23,10 +24,7 @@ const TOKEN: &str = "token";
 /// Idempotent: a Run that was prepared and not committed is prepared again from the start.
 pub(super) fn prepare(root: &Path, spec: &RunSpec, secrets: &Secrets, token: &PayloadToken) -> Result<(), StoreError> {
     let directory = run_directory(root, &spec.run);
-    match fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &directory)(error)),
-        Ok(()) | Err(_) => {}
-    }
+    remove_tree(&directory).map_err(failed("remove", &directory))?;
     make_directory(&directory, 0o700)?;
     let work = directory.join(file::WORK);
     make_directory(&work, 0o711)?;
@@ -165,8 +163,5 @@ pub(super) fn clear(root: &Path, run: &RunId) -> Result<(), StoreError> {
 
 pub(super) fn discard_work(root: &Path, run: &RunId) -> Result<(), StoreError> {
     let work = run_directory(root, run).join(file::WORK);
-    match fs::remove_dir_all(&work) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &work)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_tree(&work).map_err(failed("remove", &work))
 }

@@ -117,6 +117,7 @@ impl Reader {
     }
 
     fn line(&mut self, line: &str, base: &Path, depth: usize) -> Result<(), EnvironmentError> {
+        self.local |= is_local(line);
         if let Some(file) = option(line, "-r", "--requirement").filter(|file| !file.contains("://")) {
             if depth == DEEPEST {
                 let reason = "requirements files name each other too deeply".to_owned();
@@ -178,6 +179,17 @@ fn exists(address: &str) -> bool {
     Path::new(&format!("/{}", path.trim_start_matches("localhost/").trim_start_matches('/'))).exists()
 }
 
+/// Whether what the line installs is a file of this machine: by another Run's repository the same line means other code.
+fn is_local(line: &str) -> bool {
+    let file = |text: &str| {
+        let name = text.split([' ', ';', '[', '#']).next().unwrap_or_default().to_ascii_lowercase();
+        let archive = [".whl", ".zip", ".tar.gz"].iter().any(|end| name.ends_with(end));
+        !name.contains("://") && (name.contains('/') || archive)
+    };
+    let links = option(line, "-f", "--find-links").is_some_and(|place| !place.contains("://"));
+    links || line.to_ascii_lowercase().contains("file:") || (!line.starts_with('-') && file(line))
+}
+
 /// The value of `-r x`, `-rx`, `--requirement x` or `--requirement=x`.
 fn option<'a>(line: &'a str, short: &str, long: &str) -> Option<&'a str> {
     if let Some(rest) = line.strip_prefix(long) {
@@ -234,6 +246,29 @@ mod tests {
             lines(text, root.path()),
             ["six == 1.16", "numpy  >= 1", "x", "z @ git+https://h/z#egg=z", "-e git+https://h/w#egg=w"]
         );
+    }
+
+    #[test]
+    fn whatever_comes_from_a_file_of_the_repository_makes_the_environment_that_repositorys_own() {
+        let root = tempfile::tempdir().expect("a directory");
+        let place = root.path().display();
+        for (line, local) in [
+            (format!("x @ file://{place}"), true),
+            (format!("-e file://{place}"), true),
+            (format!("file://{place}"), true),
+            (format!("--extra-index-url FILE://{place}"), true),
+            ("-f wheels".to_owned(), true),
+            ("wheels/x-1.0-py3-none-any.whl".to_owned(), true),
+            ("x-1.0.tar.gz".to_owned(), true),
+            ("x == 1.0".to_owned(), false),
+            ("x @ git+https://h/x.git".to_owned(), false),
+            ("https://h/x.whl".to_owned(), false),
+            ("-f https://h/wheels".to_owned(), false),
+        ] {
+            let mut reader = Reader::new(root.path());
+            reader.text(&line, root.path(), 0).expect("read");
+            assert_eq!(reader.local, local, "{line}");
+        }
     }
 
     #[test]

@@ -32,9 +32,7 @@ fn touch(code: &Path, path: &str) {
     if file.symlink_metadata().is_ok() {
         return;
     }
-    // A directory of the repository may be a link that leads out of it.
-    let inside = parent.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
-    if inside.zip(code.canonicalize().ok()).is_some_and(|(inside, code)| inside.starts_with(code)) {
+    if super::stays_inside(code, &file) {
         let _ = fs::create_dir_all(parent).and_then(|()| File::create_new(&file));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -18,6 +19,9 @@ use super::git::{Git, words};
 use crate::domain::handover::Repository;
 use crate::payload::speech::say;
 use crate::payload::tool::ToolError;
+
+/// Bytes of the secret that mirrors are named with.
+const SALT: usize = 32;
 
 /// What the remote says it has: reference to commit.
 type References = BTreeMap<String, String>;
@@ -41,7 +45,7 @@ pub(super) fn clone(
 ) -> Result<String, SourceError> {
     let references = references(git, mirrors, repository, url)?;
     let target = target(repository, url, &references)?;
-    let name: String = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = name(&salt(mirrors)?, url);
     let mirror = mirrors.join(format!("{name}.git"));
     let _lock = lock(&mirrors.join(format!("{name}.lock")))?;
     let commit = have(git, &mirror, repository, url, &target)?;
@@ -51,6 +55,35 @@ pub(super) fn clone(
     git.at(mirrors).args(options).args([&mirror, code]).quiet().run().map_err(failed)?;
     git.at(code).args(["remote", "set-url", "origin", url]).quiet().run().map_err(failed)?;
     Ok(commit)
+}
+
+/// Names cannot be guessed: a task may name any local path as its repository, and so would pass step 1 for a mirror.
+fn name(salt: &[u8; SALT], url: &str) -> String {
+    let digest = Sha256::new().chain_update(salt).chain_update(url).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Made by the first Run, the same for all that follow.
+fn salt(mirrors: &Path) -> Result<[u8; SALT], SourceError> {
+    let path = mirrors.join("salt");
+    let failed = |source| SourceError::Write { path: path.clone(), source };
+    let read = |path: &Path| {
+        let mut salt = [0; SALT];
+        File::open(path).and_then(|mut file| file.read_exact(&mut salt)).map(|()| salt)
+    };
+    match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found.map_err(failed),
+    }
+    let fresh = read(Path::new("/dev/urandom")).map_err(failed)?;
+    // Whole or not at all, and only if no other Run was faster.
+    let draft = mirrors.join(format!("salt.{}", name(&fresh, "")));
+    let written = crate::sys::durable::write(&draft, &fresh, 0o600).and_then(|()| fs::hard_link(&draft, &path));
+    let _ = fs::remove_file(&draft);
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        Ok(()) | Err(_) => read(&path).map_err(failed),
+    }
 }
 
 fn references(git: &Git, mirrors: &Path, repository: &Repository, url: &str) -> Result<References, SourceError> {

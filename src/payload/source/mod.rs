@@ -66,6 +66,9 @@ fn write_script(code: &Path, file: &Path, text: &str) -> Result<(), SourceError>
     if !safe || path == *code {
         return Err(failed(io::Error::from(io::ErrorKind::InvalidInput)));
     }
+    if !stays_inside(code, &path) {
+        return Err(failed(io::Error::other("a link of the repository leads it out of the code directory")));
+    }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
@@ -85,4 +88,11 @@ fn write_script(code: &Path, file: &Path, text: &str) -> Result<(), SourceError>
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whether a new file at `path` would be below `code`: a directory of the repository may be a link that leads out of
+/// it, such as into the mirrors that other Runs use.
+fn stays_inside(code: &Path, path: &Path) -> bool {
+    let there = path.parent().and_then(|parent| parent.ancestors().find_map(|ancestor| ancestor.canonicalize().ok()));
+    there.zip(code.canonicalize().ok()).is_some_and(|(there, code)| there.starts_with(code))
 }

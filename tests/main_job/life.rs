@@ -4,8 +4,7 @@ use super::world::{World, processes_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_literal_script_goes_from_its_queue_to_completed_and_its_output_is_there() {
-    // Without a uv of the tests': the daemon fetches its own from PyPI.
-    let world = World::without_daemon().await.started();
+    let world = World::new().await;
     let task = world.submit("import sys\nprint('hello')\nprint('trouble', file=sys.stderr)\n", "").await;
     let log = world.completes(&task).await;
     assert!(log.contains("hello\n") && log.contains("trouble\n"), "{log}");

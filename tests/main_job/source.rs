@@ -103,9 +103,7 @@ async fn a_missing_repository_commit_or_a_diff_that_does_not_apply_fails_with_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uv_is_fetched_where_there_is_none_and_packages_are_installed_once() {
-    let mut world = World::without_daemon().await;
-    world.start_daemon();
-    world.ok(&["worker", "add", "--cpu-only", "--queue", "default"]);
+    let world = World::without_daemon().await.started();
     let script = "import six\nprint('six', six.__version__)\n";
     let first = world.submit(script, "six==1.16.0\n").await;
     assert!(world.completes(&first).await.contains("six 1.16.0"));

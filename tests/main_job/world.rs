@@ -1,7 +1,7 @@
 //! A server, a daemon on it, and what tests ask of both.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 use clearmld::clearml::{Client, ClientConfig, ClientCredentials, Verify};
 use clearmld::domain::ids::{TaskId, UnixMillis};
 use clearmld::engine::ports::{Desk, DeskTaskDetail, ServerError, Submission};
-use clearmld::server::{Faults, LocalServer, ServerConfig};
+use clearmld::server::{LocalServer, ServerConfig};
 use secrecy::ExposeSecret;
 use serde_json::Value;
+
+mod ordinary;
+mod server;
 
 pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "closed"];
 
@@ -94,33 +97,6 @@ impl World {
         }
     }
 
-    /// As [`World::new`], of a user without rights.
-    pub(crate) async fn of_an_ordinary_user() -> Self {
-        let world = Self::without_daemon().await;
-        world.bring_uv();
-        world.given_to_an_ordinary_user().started()
-    }
-
-    /// Where root tests, the programs become `nobody`'s; else they are an ordinary user's already.
-    pub(crate) fn given_to_an_ordinary_user(mut self) -> Self {
-        if !is_root() {
-            return self;
-        }
-        let programs = self.dir.path().join("bin");
-        std::fs::create_dir(&programs).expect("made");
-        for program in ["clearmld", "clearmlctl", "clearmld-shim"] {
-            let built = Path::new(env!("CARGO_BIN_EXE_clearmld")).with_file_name(program);
-            std::fs::copy(built, programs.join(program)).expect("copied");
-        }
-        for path in [self.dir.path(), &self.state, &self.state.join("bin")] {
-            if path.exists() {
-                chown(path, Some(NOBODY), Some(NOBODY)).expect("given");
-            }
-        }
-        self.user = Some((NOBODY, programs));
-        self
-    }
-
     /// With a daemon, and one CPU worker on queue `default`.
     pub(crate) fn started(mut self) -> Self {
         self.start_daemon();
@@ -143,30 +119,6 @@ impl World {
         std::fs::write(&file, clearml_conf).expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("closed");
         self.config = Some(file);
-    }
-
-    pub(crate) fn faults(&self) -> &Faults {
-        self.server.as_ref().expect("a server").faults()
-    }
-
-    pub(crate) async fn stop_server(&mut self) {
-        self.server.take().expect("a server").stop().await;
-    }
-
-    /// At the same addresses, with what it knew.
-    pub(crate) async fn start_server(&mut self) {
-        let began = Instant::now();
-        loop {
-            match clearmld::server::start(self.server_config.clone()).await {
-                Ok(server) => {
-                    self.server = Some(server);
-                    return;
-                }
-                // Another test's client may have been given the port meanwhile.
-                Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
     }
 
     pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {

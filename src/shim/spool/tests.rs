@@ -50,3 +50,21 @@ fn a_chunk_that_fits_in_part_is_no_reason_for_a_second_gap() {
     assert_eq!(text.matches("[clearmld]").count(), 1);
     assert!(text.matches('x').count() > 60 * 1024 && !text.contains("small"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(40))]
+    #[test]
+    fn whatever_is_printed_every_byte_is_kept_in_order_or_counted(
+        sizes in proptest::collection::vec(0usize..30_000, 1..26), budget in 1u64..40,
+    ) {
+        let (directory, mut spool) = spool(budget * 4096);
+        for (letter, size) in (b'A'..=b'Z').zip(&sizes) {
+            spool.take(&vec![letter; *size]);
+        }
+        let kept = std::fs::read(directory.path().join("spool")).expect("read");
+        let kept: Vec<u8> = kept.into_iter().filter(u8::is_ascii_uppercase).collect();
+        proptest::prop_assert!(kept.is_sorted(), "out of order");
+        proptest::prop_assert_eq!(kept.len() as u64 + spool.dropped(), sizes.iter().sum::<usize>() as u64);
+        proptest::prop_assert!(kept.len() as u64 <= budget * 4096);
+    }
+}

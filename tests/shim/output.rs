@@ -64,7 +64,7 @@ fn a_full_disk_loses_neither_the_end_nor_the_program() {
     let disk = SmallDisk::mount(&run.directory);
     let (record, output) = run.carry_out();
     drop(disk);
-    assert_eq!(record.end, End::Exited { code: 4 });
+    assert_eq!((record.end, record.disk_full), (End::Exited { code: 4 }, true));
     assert!(record.dropped > 1_000_000 && output.starts_with("1\n2\n"), "{}", record.dropped);
     assert_eq!(record.last_line.as_deref(), Some("the end"));
 }

@@ -39,7 +39,8 @@ test: prepare-test build shim
 
 # The shipped units in a container that systemd boots; needs root.
 test-systemd: build shim
-	tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(abspath $(TARGET_DIR))/systemd
+	tests=$$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+	  tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim "$$tests" $(abspath $(TARGET_DIR))/systemd
 
 bench: prepare-test
 	$(CARGO) build --locked --release --bins

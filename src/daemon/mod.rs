@@ -17,7 +17,7 @@ use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::handover::Isolation;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, StoreError};
-use crate::engine::{Engine, World};
+use crate::engine::{Engine, LoopEnded, World};
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
 use crate::host::store::{FileStore, OpenError, StateDirectory};
@@ -56,6 +56,9 @@ pub enum DaemonError {
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// A defect of ours: systemd starts the daemon anew.
+    #[error(transparent)]
+    Engine(#[from] LoopEnded),
     /// The door broke.
     #[error(transparent)]
     Door(#[from] api::ServeError),
@@ -123,21 +126,28 @@ async fn attend(
     let pulse = engine.pulse();
     let socket = door.listening.path().to_owned();
     let serving = api::serve(door, closed(closing.clone()));
-    let running = engine.run(closed(closing.clone()));
+    let close_too = close.clone();
+    let running = async {
+        let ended = engine.run(closed(closing.clone())).await;
+        let _ = close_too.send(true);
+        ended
+    };
     let announcing = announce(handle.clone(), socket);
     let watching = async {
         tokio::select! {
             () = signals.shutdown(plan) => {}
             () = notify::watchdog(pulse) => {}
             () = announcing => {}
+            () = closed(closing.clone()) => {}
         }
         notify::stopping();
         tracing::info!("going down; runs go on");
         ends.delivered(&handle).await;
         let _ = close.send(true);
     };
-    let (served, (), ()) = tokio::join!(serving, running, watching);
-    served.map_err(DaemonError::from)
+    let (served, ran, ()) = tokio::join!(serving, running, watching);
+    served?;
+    Ok(ran?)
 }
 
 /// READY, then one line of status now and then.

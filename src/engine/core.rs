@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, interval};
+use tokio::time::{Duration, Instant, interval};
 
 use super::drive::Drive;
 use super::handle::{Command, Event, Handle, Reply, RunView, WorkerDraft, WorkerView};
@@ -30,6 +30,9 @@ use crate::domain::worker::{QueueRef, Worker};
 const COMMANDS: usize = 64;
 /// News that may wait: a few for each Run that a host can have.
 const NEWS: usize = 1024;
+/// A poll that takes longer is none any more: the client gives up a call after a minute or so, and the poller waits a
+/// minute between two. Then the watchdog's beat stops.
+const POLL_OVERDUE: Duration = Duration::from_secs(300);
 /// Events that a slow listener may be behind.
 const EVENTS: usize = 1024;
 
@@ -112,6 +115,8 @@ pub struct Core {
     /// What was last said of the server: whether it answers.
     answers: Option<bool>,
     turns: u64,
+    /// When the poller last came back, or was not needed.
+    polled: Instant,
     eager: u64,
     sequence: u64,
     commands: mpsc::Receiver<Command>,
@@ -149,6 +154,7 @@ impl Core {
             disk: None,
             answers: None,
             turns: 0,
+            polled: Instant::now(),
             eager: 0,
             sequence: 0,
             commands,
@@ -228,7 +234,12 @@ impl Core {
                 }
             }
             self.turns += 1;
-            self.pulse.send_replace(self.turns);
+            if self.idle_posts().next().is_none() {
+                self.polled = Instant::now();
+            }
+            if self.polled.elapsed() < POLL_OVERDUE {
+                self.pulse.send_replace(self.turns);
+            }
             self.publish();
         }
         self.drives.shutdown().await;
@@ -271,6 +282,7 @@ impl Core {
                 self.closing = true;
             }
             News::Queues { asked, answer } => {
+                self.polled = Instant::now();
                 if let Ok(views) = answer {
                     self.plan(&asked, &views);
                 }

@@ -149,18 +149,37 @@ impl Engine {
     }
 
     /// Serves until `shutdown`. Runs go on without us: their shims live.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    /// When a loop beside the core ended by itself: a daemon that goes on without it would look well and do nothing.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), LoopEnded> {
         let Self { core, world, settings, machine, demand } = self;
         let news = core.news_sender();
         let mut side = tokio::task::JoinSet::new();
         side.spawn(poll::run(Arc::clone(&world.clearml), Arc::clone(&settings), demand.clone(), news.clone()));
         side.spawn(watch::run(Arc::clone(&world.clearml), Arc::clone(&settings), demand.clone(), news));
         side.spawn(report::run(world.clone(), Arc::clone(&settings), demand.clone(), machine));
-        core.run(shutdown).await;
+        // Whichever ends first, the other is dropped where it is: the ledger bears that at any point.
+        let ended = tokio::select! {
+            () = core.run(shutdown) => Ok(()),
+            Some(ended) = side.join_next() => Err(LoopEnded { how: how(ended) }),
+        };
         side.shutdown().await;
         let last = demand.borrow().clone();
         report::farewell(&world, &last).await;
+        ended
     }
+}
+
+/// A loop of the engine ended although nobody had asked it to.
+#[derive(Debug, thiserror::Error)]
+#[error("a loop of the engine {how}; this is a defect of clearmld: please report it. Runs go on")]
+pub struct LoopEnded {
+    how: String,
+}
+
+fn how(ended: Result<(), tokio::task::JoinError>) -> String {
+    ended.map_or_else(|error| format!("broke: {error}"), |()| "ended by itself".to_owned())
 }
 
 #[cfg(test)]

@@ -71,9 +71,12 @@ impl Host {
         let (engine, handle) = Engine::adopt(world, settings, Box::new(FakeMachine)).await.expect("adopted");
         let (bye, shutdown) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test owns it")]
-        let task = tokio::spawn(engine.run(async {
-            let _ = shutdown.await;
-        }));
+        let task = tokio::spawn(async {
+            let shutdown = async {
+                let _ = shutdown.await;
+            };
+            engine.run(shutdown).await.expect("no loop ends by itself");
+        });
         Daemon { handle, task, bye }
     }
 }

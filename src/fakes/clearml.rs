@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) down: bool,
     /// So many calls do their work, and lose the answer.
     pub(crate) lose_answers: u32,
+    /// The poller's next call is a defect.
+    pub(crate) broken: bool,
     pub(crate) calls: BTreeMap<&'static str, u32>,
 }
 
@@ -136,6 +138,8 @@ impl ClearMl for FakeClearMl {
     }
 
     async fn queue_heads(&self, queues: &[QueueId]) -> Result<Vec<QueueView>, ServerError> {
+        let broken = self.lock().broken;
+        assert!(!broken, "a test broke the poller");
         self.call("queue_heads", |state| {
             let view = |id: &QueueId| {
                 let entries = state.queues.get(id)?;

@@ -63,6 +63,7 @@ impl Tree {
         let (output, output_writer) = reading_pipe()?;
         // A program that prints much waits less often; where the limit is lower, the default does.
         let _ = rustix::pipe::fcntl_setpipe_size(&output, 1 << 20);
+        open_by_name(&output_writer, identity)?;
         let (report, report_writer) = reading_pipe()?;
         let (words, words_writer) = reading_pipe()?;
         let mut luggage = Luggage {
@@ -161,6 +162,16 @@ impl Tree {
             cgroup.empty();
         }
     }
+}
+
+/// Programs open `/dev/stdout` and `/dev/stderr` by name, and the kernel asks for the pipe's owner and mode then. For
+/// writing only: what is read from it would be lost to the log.
+fn open_by_name(output: &OwnedFd, identity: &Identity) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(output, Some(identity.uid), Some(identity.gid))?;
+    Ok(rustix::fs::fchmod(output, rustix::fs::Mode::from_raw_mode(0o200))?)
 }
 
 /// A pipe whose reading end does not block.

@@ -109,9 +109,9 @@ async fn root_without_that_right_runs_tasks_all_the_same() {
     assert_eq!(shim.output(), format!("{UID}\n"));
 }
 
-/// For a booted machine or container of its own: `shim-… --ignored systemd`.
+/// Run by `make test-systemd` in a booted container.
 #[tokio::test]
-#[ignore = "needs a PID 1 that is systemd"]
+#[ignore = "run by `make test-systemd`, where PID 1 is systemd"]
 async fn under_systemd_a_run_is_a_unit_of_its_own_and_its_leftovers_are_swept() {
     let stand = Stand::new();
     let mut run =
@@ -155,7 +155,7 @@ async fn under_systemd_a_run_is_a_unit_of_its_own_and_its_leftovers_are_swept() 
 
 /// As above, with namespaces, and PID 1 that stops the unit.
 #[tokio::test]
-#[ignore = "needs a PID 1 that is systemd"]
+#[ignore = "run by `make test-systemd`, where PID 1 is systemd"]
 async fn under_systemd_a_stopped_unit_ends_its_run_with_a_record() {
     let stand = Stand::new();
     let mut run = stand.program("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done");
@@ -174,7 +174,7 @@ async fn under_systemd_a_stopped_unit_ends_its_run_with_a_record() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cgroup v2 tree with the memory controller"]
+#[ignore = "NOT RUN here: needs a cgroup v2 tree with the memory controller, as in a VM"]
 async fn out_of_memory_is_told_from_other_kills_and_spares_the_shim() {
     let stand = Stand::new();
     let mut run = stand.program("python3 -c 'x = bytearray(300 << 20)'; echo survived");

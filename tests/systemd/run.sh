@@ -5,9 +5,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-bin=${1:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
-shim=${2:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
-cache=${3:?usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM CACHE}
+usage='usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM SHIM-TESTS CACHE'
+bin=${1:?$usage}
+shim=${2:?$usage}
+# The launcher's tests that need systemd; they look for the shim where it was built.
+tests=${3:?$usage}
+cache=${4:?$usage}
 # One run takes half of this on two slow cores.
 limit=300
 
@@ -46,6 +49,8 @@ install -D -m 0644 "$repository/systemd/clearmld.sysusers" "$root/usr/lib/sysuse
 install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service.d/local.conf"
 install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
 install -D -m 0644 -t "$root/check" "$here"/inside/*
+install -m 0755 "$tests" "$root/check/shim-tests"
+install -D -m 0755 "$bin/clearmld-shim" "$root/$(realpath "$bin")/clearmld-shim"
 install -D -m 0644 "$here/check.service" "$root/etc/systemd/system/check.service"
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/var/log/journal"
 ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/check.service"

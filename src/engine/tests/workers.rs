@@ -208,3 +208,14 @@ async fn workers_are_seen_at_the_server_and_leave_with_the_daemon_when_idle() {
     daemon.stop().await;
     assert!(host.clearml.lock().workers.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_breaks_ends_the_daemon_instead_of_leaving_one_that_does_nothing() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    let daemon = host.start().await;
+    daemon.add(&["default"]).await;
+    host.clearml.lock().broken = true;
+    let ended = tokio::time::timeout(Duration::from_secs(60), daemon.task).await.expect("it ends");
+    assert!(ended.is_err(), "the engine said that a loop broke");
+}

@@ -6,6 +6,7 @@ import sys
 import traceback
 
 import host
+import launcher
 import reboots
 import runs
 import service
@@ -13,7 +14,7 @@ import service
 HERE = pathlib.Path("/check")
 PHASES = [
     # The first boot ends as with a power cut, the second in an orderly way; the third has seen both.
-    lambda: (service.check(), runs.check(), reboots.cut_the_power()),
+    lambda: (service.check(), runs.check(), launcher.check(), reboots.cut_the_power()),
     lambda: (reboots.after_the_power_cut(), reboots.power_off()),
     lambda: reboots.after_the_power_off(),
 ]

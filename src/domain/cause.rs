@@ -72,6 +72,7 @@ pub enum Verdict {
 
 impl Cause {
     /// From what the shim recorded. A stop explains the end only if the program did not end well by itself before it.
+    /// A process that fails when there is no room on its disk most often fails for that.
     #[must_use]
     pub fn of(record: &ExitRecord, asked: Option<&StopRequest>) -> Self {
         let last_line = record.last_line.clone();
@@ -84,6 +85,14 @@ impl Cause {
                 Self::ExitCode { code: 0, last_line: None }
             }
             (_, Some(stop)) => Self::Stopped { reason: stop.reason },
+            (End::Exited { code }, None) if record.disk_full => {
+                let how = format!("its process ended with exit code {code}");
+                Self::DiskFull { reason: with_last_line(how, last_line.as_deref()) }
+            }
+            (End::Signaled { signal }, None) if record.disk_full => {
+                let how = format!("its process was ended by {}", signal_name(*signal));
+                Self::DiskFull { reason: with_last_line(how, last_line.as_deref()) }
+            }
             (End::Exited { code }, None) if record.stage == Stage::Program => Self::ExitCode { code: *code, last_line },
             (End::Signaled { signal }, None) if record.stage == Stage::Program => {
                 Self::Signal { signal: *signal, last_line }

@@ -79,6 +79,7 @@ impl FakeLauncher {
             killed: false,
             last_line: None,
             dropped: 0,
+            disk_full: false,
             usage: Usage::default(),
         };
         durable::write_json(&program.directory.join(file::EXIT), &record).expect("written");

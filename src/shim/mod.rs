@@ -243,7 +243,6 @@ impl Shim {
             Some(end) => (Stage::Source, end),
             None => self.course(),
         };
-        let end = self.blame_the_disk(end);
         self.spool.sync();
         let record = ExitRecord {
             version: VERSION,
@@ -255,6 +254,7 @@ impl Shim {
             killed: self.killed,
             last_line: self.spool.last_line(),
             dropped: self.spool.dropped(),
+            disk_full: self.disk_is_full(),
             usage: self.usage(),
         };
         if let Some(cgroup) = &self.cgroup {
@@ -264,21 +264,9 @@ impl Shim {
         Ok(Performed::Recorded)
     }
 
-    /// A program that fails while there is no room on its disk most often fails for that.
-    fn blame_the_disk(&self, end: End) -> End {
-        let how = match &end {
-            End::Exited { code } if *code != 0 => format!("its process ended with exit code {code}"),
-            End::Signaled { signal } => format!("its process was ended by signal {signal}"),
-            End::Exited { .. } | End::StageFailed { .. } | End::LaunchFailed { .. } | End::DiskFull { .. } => {
-                return end;
-            }
-        };
+    fn disk_is_full(&self) -> bool {
         let full = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM;
-        if self.stop.is_some() || !rustix::fs::statvfs(&self.directory).is_ok_and(full) {
-            return end;
-        }
-        let last = self.spool.last_line().map(|line| format!("; last output: {line}")).unwrap_or_default();
-        End::DiskFull { reason: format!("{how}{last}") }
+        rustix::fs::statvfs(&self.directory).is_ok_and(full)
     }
 
     /// Notes something that the sandbox could not have, for `clearmlctl status`.

@@ -13,6 +13,7 @@ fn record(stage: Stage, end: End) -> ExitRecord {
         killed: false,
         last_line: Some("ValueError: no".into()),
         dropped: 0,
+        disk_full: false,
         usage: Usage::default(),
     }
 }
@@ -74,4 +75,16 @@ fn a_failure_tells_stage_code_and_the_last_line() {
     assert_eq!(source.reason(), "source stage failed: no such commit `0f`");
     let signal = Cause::of(&record(Stage::Program, End::Signaled { signal: 11 }), None);
     assert!(signal.reason().contains("SIGSEGV (11)"));
+}
+
+#[test]
+fn a_failure_without_room_on_the_disk_is_the_disks_and_a_success_or_a_stop_is_not() {
+    let full = |end| ExitRecord { disk_full: true, ..record(Stage::Program, end) };
+    let cause = Cause::of(&full(End::Exited { code: 4 }), None);
+    assert_eq!(cause.word(), "disk_full");
+    assert!(cause.reason().contains("exit code 4; last output: ValueError: no"), "{}", cause.reason());
+    assert_eq!(Cause::of(&full(End::Signaled { signal: 7 }), None).word(), "disk_full");
+    assert_eq!(Cause::of(&full(End::Exited { code: 0 }), None).word(), "completed");
+    let stopped = ExitRecord { stop: Some(stop(StopReason::Operator)), ..full(End::Exited { code: 1 }) };
+    assert_eq!(Cause::of(&stopped, None).word(), "operator");
 }

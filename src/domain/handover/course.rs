@@ -124,6 +124,9 @@ pub struct ExitRecord {
     pub last_line: Option<String>,
     /// Bytes of output that did not fit into the spool's budget or onto the disk.
     pub dropped: u64,
+    /// Whether there was no room on the Run's disk when its last process had gone.
+    #[serde(default)]
+    pub disk_full: bool,
     /// What the kernel counted.
     pub usage: Usage,
 }

@@ -85,3 +85,14 @@ impl Drop for SmallDisk {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
+
+#[test]
+fn a_program_may_open_its_output_by_name_but_not_read_it_back() {
+    let stand = Stand::new();
+    let program = "echo one > /dev/stdout; echo two > /dev/stderr; cat < /dev/stdout || echo three";
+    let (record, output) = stand.program(program).carry_out();
+    assert_eq!(record.end, End::Exited { code: 0 }, "{output}");
+    for line in ["one", "two", "three"] {
+        assert!(output.lines().any(|found| found == line), "{line}: {output}");
+    }
+}

@@ -23,8 +23,6 @@ pub struct AgentConfig {
     pub enable_task_env: bool,
     /// How packages are installed.
     pub packages: PackageConfig,
-    /// Interpreter, whatever the task says.
-    pub python_binary: Option<String>,
     /// `3.11`, where the task names none.
     pub default_python: Option<String>,
     /// Take `default_python` even where the task names one.
@@ -71,7 +69,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> AgentConfig {
         git: git(reader),
         enable_task_env: reader.boolean("agent.enable_task_env", None, false).value,
         packages: packages(reader),
-        python_binary: reader.text("agent.python_binary", None).map(|found| found.value),
         default_python: reader.text("agent.default_python", None).map(|found| found.value),
         ignore_requested_python_version: reader.boolean("agent.ignore_requested_python_version", None, false).value,
         task_ping_interval: reader.seconds("agent.task_ping_interval_sec", None, 1.0..=3600.0, 60.0).value,

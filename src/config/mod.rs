@@ -59,6 +59,8 @@ struct Host {
 pub struct Config {
     /// The clearml.conf that was read, and who named it.
     pub file: Option<Sourced<PathBuf>>,
+    /// What clearml.conf includes.
+    pub included: Vec<PathBuf>,
     /// The clearmld.toml that was read.
     pub own_file: Option<PathBuf>,
     /// Where all state is.
@@ -152,6 +154,7 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         described: reader.described,
         host_name: own.host_name.clone().unwrap_or_else(|| host.name.clone()),
         file: files.clearml_conf,
+        included: tree.included,
         own_file: files.clearmld_toml,
         local: flags.local,
         state_dir,
@@ -168,6 +171,7 @@ struct Tree {
     root: Value,
     /// clearml.conf was found and read as far as there is one.
     is_complete: bool,
+    included: Vec<PathBuf>,
     errors: Vec<ConfigError>,
     warnings: Vec<Remark>,
 }
@@ -175,7 +179,7 @@ struct Tree {
 impl Tree {
     fn new() -> Self {
         let root = object(Path::new("(no file)"), std::iter::empty());
-        Self { root, is_complete: true, errors: Vec::new(), warnings: Vec::new() }
+        Self { root, is_complete: true, included: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     fn read_files(&mut self, files: &places::Files, environment: &Environment) {
@@ -183,6 +187,7 @@ impl Tree {
             match hocon::read_file(&file.value, environment) {
                 Ok(document) => {
                     self.root.merge(document.root);
+                    self.included = document.included;
                     self.warnings.extend(
                         document
                             .left_out

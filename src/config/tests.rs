@@ -140,7 +140,7 @@ fn a_broken_file_is_one_error_and_not_a_missing_server_too() {
 #[test]
 fn a_variable_wins_over_an_override_and_an_override_over_the_file() {
     let place = Place::new()
-        .file("clearml.conf", "agent { worker_name: file, worker_id: file, python_binary: file }")
+        .file("clearml.conf", "agent { worker_name: file, worker_id: file, default_python: file }")
         .variable("CLEARML_AGENT__AGENT__WORKER_NAME", "override")
         .variable("CLEARML_AGENT__AGENT__WORKER_ID", "override")
         .variable("TRAINS_WORKER_ID", "twin");
@@ -149,7 +149,7 @@ fn a_variable_wins_over_an_override_and_an_override_over_the_file() {
     assert_eq!(name.value, "override");
     assert_eq!(name.origin, Origin::Variable("CLEARML_AGENT__AGENT__WORKER_NAME".to_owned()));
     assert_eq!(agent.worker_id.unwrap().value, "twin");
-    assert_eq!(agent.python_binary.as_deref(), Some("file"));
+    assert_eq!(agent.default_python.as_deref(), Some("file"));
 }
 
 #[test]
@@ -230,6 +230,50 @@ fn what_has_no_effect_is_told_with_its_place_and_stock_settings_are_quiet() {
     assert!(told.iter().any(|line| line.contains("clearml.conf:3: agent.force_git_ssh_protocol")), "{told:?}");
     assert!(told.iter().any(|line| line.contains("clearml.conf:4: agent.frobnicate")), "{told:?}");
     assert!(told.iter().any(|line| line.contains("clearml.conf:6: files")), "{told:?}");
+}
+
+#[test]
+fn every_setting_that_clearml_agent_honours_and_we_do_not_is_told_when_it_says_more_than_the_stock_file() {
+    let changed = [
+        "enable_git_ask_pass: false",
+        "git_fetch_args: [\"--depth=1\"]",
+        "translate_ssh: false",
+        "python_binary: /opt/python/bin/python3",
+        "suppress_carriage_return: false",
+        "cuda_version: 118",
+        "cudnn_version: 8.1",
+        "package_manager.pip_version: [\"==24.0\"]",
+        "package_manager.pip_legacy_resolver: [\"<99\"]",
+        "package_manager.pytorch_resolve: direct",
+        "package_manager.conda_channels: [mine]",
+        "package_manager.type: conda",
+    ];
+    for line in changed {
+        let place = Place::new().file("clearml.conf", &format!("agent {{\n {line}\n}}\n"));
+        let told: Vec<String> = place.load().unwrap().unsupported.iter().map(ToString::to_string).collect();
+        let key = line.split(':').next().unwrap();
+        assert_eq!(told.len(), 1, "{line}: {told:?}");
+        assert!(told[0].contains(&format!("clearml.conf:2: agent.{key}: ")), "{told:?}");
+    }
+    let stock = r#"agent {
+        enable_git_ask_pass: true, git_fetch_args: ["--all", "--tags", "--recurse-submodules"], translate_ssh: true
+        python_binary: "", suppress_carriage_return: true
+        package_manager {
+            type: pip, conda_channels: ["pytorch", "conda-forge", "nvidia", "defaults", ], pip_legacy_resolver: [">=20.3,<24.3"]
+            pip_version: ["<20.2 ; python_version < '3.10'", "<22.3 ; python_version >= '3.10' and python_version <= '3.11'", ">=23,<26 ; python_version >= '3.12'"]
+        }
+    }"#;
+    let told = Place::new().file("clearml.conf", stock).load().unwrap().unsupported;
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn every_file_that_was_read_is_known_so_that_it_can_be_hidden_from_tasks() {
+    let place = Place::new()
+        .file("clearml.conf", "include \"keys.conf\"\ninclude \"absent.conf\"\n")
+        .file("keys.conf", "agent { git_user: u, git_pass: hunter2 }\n");
+    let config = place.load().unwrap();
+    assert_eq!(config.included, [place.directory.path().join("keys.conf")]);
 }
 
 #[test]

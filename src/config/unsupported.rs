@@ -6,7 +6,7 @@ use super::hocon::{Kind, Value};
 use super::origin::{Origin, Remark};
 
 /// Honoured, or without meaning here: everything at and below these.
-const QUIET: [&str; 53] = [
+const QUIET: [&str; 41] = [
     "api.api_server",
     "api.host",
     "api.web_server",
@@ -24,22 +24,13 @@ const QUIET: [&str; 53] = [
     "agent.git_pass",
     "agent.git_host",
     "agent.git.extra_credentials",
-    "agent.enable_git_ask_pass",
-    "agent.git_fetch_args",
-    "agent.translate_ssh",
-    "agent.python_binary",
     "agent.default_python",
     "agent.ignore_requested_python_version",
-    "agent.package_manager.type",
-    "agent.package_manager.pip_version",
     "agent.package_manager.extra_index_url",
     "agent.package_manager.extra_pip_install_flags",
     "agent.package_manager.system_site_packages",
     "agent.package_manager.force_repo_requirements_txt",
     "agent.package_manager.force_original_requirements",
-    "agent.package_manager.conda_channels",
-    "agent.package_manager.pip_legacy_resolver",
-    "agent.package_manager.pytorch_resolve",
     "agent.venvs_dir",
     "agent.venvs_cache",
     "agent.vcs_cache",
@@ -51,19 +42,16 @@ const QUIET: [&str; 53] = [
     "agent.default_docker",
     "agent.bootstrap",
     "agent.enable_task_env",
-    "agent.suppress_carriage_return",
     "agent.task_ping_interval_sec",
     "agent.abort_callback_max_timeout",
     "agent.apply_environment",
     "agent.sanitize_config_printout",
     "agent.hide_docker_command_env_vars",
-    "agent.cuda_version",
-    "agent.cudnn_version",
     "agent.disable_agent_update_check",
 ];
 
-/// What the stock file says (as JSON), where saying it changes nothing.
-const STOCK: [(&str, &str); 19] = [
+/// What the stock file says (as JSON), or what we do anyway: saying it changes nothing. Anything else is told.
+const STOCK: [(&str, &str); 30] = [
     ("agent.force_git_ssh_protocol", "false"),
     ("agent.translate_ssl_replacement_scheme", "\"https\""),
     ("agent.reload_config", "false"),
@@ -83,7 +71,24 @@ const STOCK: [(&str, &str); 19] = [
     ("agent.package_manager.priority_optional_packages", "[\"pygobject\"]"),
     ("agent.package_manager.post_packages", "[\"horovod\"]"),
     ("agent.git_host_match_prefix", "false"),
+    ("agent.enable_git_ask_pass", "true"),
+    ("agent.git_fetch_args", "[\"--all\",\"--tags\",\"--recurse-submodules\"]"),
+    ("agent.translate_ssh", "true"),
+    ("agent.suppress_carriage_return", "true"),
+    // Which of the two installs is clearmld.toml's to say: every stock file says pip.
+    ("agent.package_manager.type", "\"pip\""),
+    ("agent.package_manager.type", "\"uv\""),
+    ("agent.package_manager.pip_version", PIP_VERSION),
+    ("agent.package_manager.pip_legacy_resolver", "[\">=20.3,<24.3\"]"),
+    ("agent.package_manager.conda_channels", "[\"pytorch\",\"conda-forge\",\"nvidia\",\"defaults\"]"),
+    ("agent.package_manager.conda_channels", "[\"pytorch\",\"conda-forge\",\"defaults\"]"),
+    // What we do: packages are left as the task names them.
+    ("agent.package_manager.pytorch_resolve", "\"none\""),
 ];
+
+/// pip's own version is the installer's affair here.
+const PIP_VERSION: &str = "[\"<20.2 ; python_version < '3.10'\",\"<22.3 ; python_version >= '3.10' and python_version <= '3.11'\",\
+    \">=23,<26 ; python_version >= '3.12'\"]";
 
 /// Sections that are read elsewhere, or mean nothing to a worker.
 const SECTIONS: [&str; 6] = ["api", "agent", "sdk", "environment", "logging", super::own::SECTION];

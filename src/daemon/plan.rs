@@ -234,7 +234,7 @@ impl Plan {
 
 /// The configuration, wherever it is: it may hold the key pair, and be readable for more users than it should be.
 fn hidden(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().map(|file| &file.value).chain(&config.own_file);
+    let files = config.file.iter().map(|file| &file.value).chain(&config.included).chain(&config.own_file);
     // The shim has another working directory.
     let files = files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).chain(files).collect()

@@ -49,6 +49,8 @@ pub struct HoconError {
 pub struct Document {
     /// Its top object.
     pub root: Value,
+    /// Files that were included.
+    pub included: Vec<PathBuf>,
     /// Includes that were left out, because the file is not there: pyhocon goes on without them, too.
     pub left_out: Vec<HoconError>,
 }
@@ -80,7 +82,7 @@ fn read(
     let file: Arc<Path> = Arc::from(path);
     let fields = parse::document(text, &file, base, 0, &mut includes).map_err(|error| vec![*error])?;
     let root = resolve::resolve(&fields, Position::whole(path), environment)?;
-    Ok(Document { root, left_out: includes.left_out })
+    Ok(Document { root, included: includes.files, left_out: includes.left_out })
 }
 
 /// Reads a regular file of at most 1 MiB of UTF-8; else says what is wrong with it.

@@ -17,6 +17,7 @@ type Outcome<T> = Result<T, Box<HoconError>>;
 #[derive(Default)]
 pub(super) struct Includes {
     read: usize,
+    pub(super) files: Vec<PathBuf>,
     pub(super) left_out: Vec<HoconError>,
 }
 
@@ -339,6 +340,7 @@ impl Parser<'_, '_> {
         }
         let text = read_limited(&path)
             .map_err(|problem| Box::new(failed(format!("cannot include `{}`: {problem}", path.display()))))?;
+        self.includes.files.push(path.clone());
         document(&text, &Arc::from(path.as_path()), path.parent().map(Path::to_owned), self.depth, self.includes)
     }
 }

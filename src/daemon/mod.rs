@@ -134,6 +134,7 @@ async fn attend(
     };
     let announcing = announce(handle.clone(), socket);
     let watching = async {
+        // Cancel-safe: whichever is first, the daemon ends, and none of the others is polled again.
         tokio::select! {
             () = signals.shutdown(plan) => {}
             () = notify::watchdog(pulse) => {}

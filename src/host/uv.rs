@@ -41,7 +41,7 @@ pub enum UvError {
     /// It could not be downloaded.
     #[error(
         "uv is not installed and could not be fetched with pip: {reason}; \
-         install uv (https://docs.astral.sh/uv) or python3-pip, or set agent.package_manager.type to pip"
+         install uv (https://docs.astral.sh/uv) or python3-pip, or write installer = \"pip\" into clearmld.toml"
     )]
     Download {
         /// pip's last words, for each Python that was tried.

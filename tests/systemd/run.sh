@@ -50,7 +50,8 @@ install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service
 install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
 install -D -m 0644 -t "$root/check" "$here"/inside/*
 install -m 0755 "$tests" "$root/check/shim-tests"
-install -D -m 0755 "$bin/clearmld-shim" "$root/$(realpath "$bin")/clearmld-shim"
+built=$(realpath "$(dirname "$tests")/..")/clearmld-shim
+install -D -m 0755 "$built" "$root/$built"
 install -D -m 0644 "$here/check.service" "$root/etc/systemd/system/check.service"
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/var/log/journal"
 ln -s ../check.service "$root/etc/systemd/system/multi-user.target.wants/check.service"

@@ -9,6 +9,10 @@ import time
 
 UNIT = "clearmld.service"
 
+# How slow this machine is: how often to look again, in seconds, and how much longer than usual to wait.
+PAUSE = 0.05
+PATIENCE = 1
+
 
 class Broken(Exception):
     """A behaviour that does not hold."""
@@ -23,7 +27,7 @@ def holds(sentence, condition, detail=""):
 
 
 def call(*command, **options):
-    options.setdefault("timeout", 60)
+    options.setdefault("timeout", 60 * PATIENCE)
     return subprocess.run(command, text=True, capture_output=True, stdin=subprocess.DEVNULL, **options)
 
 
@@ -36,6 +40,7 @@ def must(*command, **options):
 
 def until(what, ask, limit=20.0):
     """The first answer that is not empty."""
+    limit *= PATIENCE
     end = time.monotonic() + limit
     while True:
         answer = ask()
@@ -43,7 +48,7 @@ def until(what, ask, limit=20.0):
             return answer
         if time.monotonic() > end:
             raise Broken(f"waited {limit} s for: {what}")
-        time.sleep(0.05)
+        time.sleep(PAUSE)
 
 
 # systemd
@@ -88,8 +93,8 @@ def log(task):
     return "".join(json.loads(line)["text"] for line in lines)
 
 
-def submit(script, name="a task"):
-    return json.loads(ctl("submit", script, "--name", name, "--queue", "default", "--output", "json"))["task_id"]
+def submit(*code, name="a task", queue="default"):
+    return json.loads(ctl("submit", *code, "--name", name, "--queue", queue, "--output", "json"))["task_id"]
 
 
 def running(task):

@@ -13,7 +13,7 @@ KEPT = pathlib.Path("/check/kept.json")
 
 
 def cut_the_power():
-    task = submit(COUNTING, "at the power cut")
+    task = submit(COUNTING, name="at the power cut")
     run = running(task)
     KEPT.write_text(json.dumps({"task": task, "run": run["id"]}))
     sys.stdout.flush()
@@ -39,17 +39,17 @@ def after_the_power_cut():
 
 
 def power_off():
-    task = submit(COUNTING, "at the power off")
+    task = submit(COUNTING, name="at the power off")
     run = running(task)
     until("some output", lambda: "line 3\n" in log(task))
     holds("the worker takes the next task", run["worker"] == "w", run)
     # The first worker is idle for the two seconds that this one's task takes: long enough to take what waits.
     ctl("worker", "add", "--name", "w2", "--cpu-only", "--queue", "default")
-    slow = submit(SLOW, "ends slowly")
+    slow = submit(SLOW, name="ends slowly")
     running(slow)
     after = host.show(unit_of(run), "After")["After"]
     holds("a run's unit is ordered after clearmld.service", host.UNIT in after, after)
-    waiting = submit(COUNTING, "waits")
+    waiting = submit(COUNTING, name="waits")
     KEPT.write_text(json.dumps({"task": task, "run": run["id"], "waiting": waiting, "slow": slow}))
     sys.stdout.flush()
     must("systemctl", "poweroff")

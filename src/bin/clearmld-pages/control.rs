@@ -9,7 +9,7 @@ use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 use clearmld::ctl::args::Cli;
 
-use crate::{MANUAL, SOURCE};
+use crate::roff;
 
 const TAIL: &str = include_str!("../../../packaging/man/clearmlctl.1.in");
 
@@ -21,9 +21,16 @@ pub(crate) fn write_completions(directory: &Path) -> io::Result<()> {
 }
 
 pub(crate) fn write_pages(directory: &Path) -> io::Result<()> {
-    let mut root = Cli::command().disable_help_subcommand(true);
+    // The version is at the foot of the page, and the page is the help; both flags are known.
+    let mut root = Cli::command().disable_help_subcommand(true).disable_version_flag(true);
+    without_help(&mut root);
     root.build();
     write_tree(directory, &root, None)
+}
+
+fn without_help(command: &mut Command) {
+    *command = command.clone().disable_help_flag(true);
+    command.get_subcommands_mut().for_each(without_help);
 }
 
 fn write_tree(directory: &Path, command: &Command, parent: Option<&str>) -> io::Result<()> {
@@ -44,12 +51,10 @@ fn write_tree(directory: &Path, command: &Command, parent: Option<&str>) -> io::
 }
 
 fn write_page(page: &mut dyn Write, command: &Command) -> io::Result<()> {
-    // The version is at the foot of the page; the exit codes are a section of the first.
-    let command = command.clone().disable_version_flag(true);
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_uppercase();
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let (options, subcommands) = (command.get_arguments().next().is_some(), command.has_subcommands());
-    let man = Man::new(command).title(name).section("1").date("").source(SOURCE).manual(MANUAL);
-    man.render_title(page)?;
+    page.write_all(roff::title(name, 1).as_bytes())?;
+    let man = Man::new(command.clone());
     man.render_name_section(page)?;
     man.render_synopsis_section(page)?;
     man.render_description_section(page)?;

@@ -6,16 +6,15 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 use clearmld::daemon::Arguments;
 
-use crate::{MANUAL, SOURCE, roff};
+use crate::roff;
 
 const TEMPLATE: &str = include_str!("../../../packaging/man/clearmld.8.in");
 
 pub(crate) fn page() -> io::Result<Vec<u8>> {
     let mut command = Arguments::command();
     command.build();
-    let man = Man::new(command).title("CLEARMLD").section("8").date("").source(SOURCE).manual(MANUAL);
-    let mut head = Vec::new();
-    man.render_title(&mut head)?;
+    let man = Man::new(command.disable_help_flag(true).disable_version_flag(true));
+    let mut head = roff::title("clearmld", 8).into_bytes();
     man.render_name_section(&mut head)?;
     man.render_synopsis_section(&mut head)?;
     let mut options = Vec::new();

@@ -45,7 +45,3 @@ fn write_all(directory: &Path) -> io::Result<()> {
 fn place(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     File::create(directory.join(name))?.write_all(content)
 }
-
-/// `clearmld 0.1.0`, at the foot of each page.
-const SOURCE: &str = concat!("clearmld ", env!("CARGO_PKG_VERSION"));
-const MANUAL: &str = "ClearML workers";

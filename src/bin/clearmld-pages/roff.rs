@@ -1,5 +1,9 @@
 //! Text as roff has it, where a page is filled in from a table.
 
+/// `clearmld 0.1.0`, at the foot of each page.
+const SOURCE: &str = concat!("clearmld ", env!("CARGO_PKG_VERSION"));
+const MANUAL: &str = "ClearML workers";
+
 /// With nothing in it that roff would take for a request or an escape.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
@@ -7,6 +11,11 @@ pub(crate) fn escaped(text: &str) -> String {
         out.insert_str(0, "\\&");
     }
     out
+}
+
+/// The line that begins a page; without a date, which would say when it was built.
+pub(crate) fn title(name: &str, section: u8) -> String {
+    format!(".TH \"{}\" \"{section}\" \"\" \"{SOURCE}\" \"{MANUAL}\"\n", name.to_uppercase())
 }
 
 /// An item of a list: a bold term with what it takes, then sentences, each on a line of its own.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clearmld::config::settings::{HONOURED, SETTINGS, Setting, Takes};
 
-use crate::{MANUAL, SOURCE, roff};
+use crate::roff;
 
 const TEMPLATE: &str = include_str!("../../../packaging/man/clearmld.toml.5.in");
 const WORKERS: &str = include_str!("../../../packaging/man/clearmld-workers.5.in");
@@ -24,16 +24,12 @@ pub(crate) fn page() -> Vec<u8> {
             )
         })
         .collect();
-    let title = title("CLEARMLD.TOML");
+    let title = roff::title("clearmld.toml", 5);
     roff::filled(TEMPLATE, &[("TITLE", &title), ("SETTINGS", &settings), ("HONOURED", &honoured)]).into_bytes()
 }
 
 pub(crate) fn workers_page() -> Vec<u8> {
-    roff::filled(WORKERS, &[("TITLE", &title("CLEARMLD-WORKERS"))]).into_bytes()
-}
-
-fn title(name: &str) -> String {
-    format!(".TH {name} 5 \"\" \"{SOURCE}\" \"{MANUAL}\"\n")
+    roff::filled(WORKERS, &[("TITLE", &roff::title("clearmld-workers", 5))]).into_bytes()
 }
 
 fn item(setting: &Setting) -> String {

@@ -12,16 +12,18 @@ repository=$(cd "$here/.." && pwd)
 version=$("$here/version.sh" | tr - '~')
 maintainer=$(sed -n 's/^Maintainer: //p' "$here/debian/control")
 architecture=$(dpkg --print-architecture)
-date=$(LC_ALL=C date -u -R -d "@${SOURCE_DATE_EPOCH:-$(git -C "$repository" log -1 --format=%ct 2>/dev/null || date +%s)}")
+# Times of files, too, are those of the source.
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$repository" log -1 --format=%ct 2>/dev/null || date +%s)}
 
 build=$packages/deb/clearmld-$version
 rm -rf "$packages/deb"
 mkdir -p "$build"
 cp -a "$here/debian" "$build/debian"
-cp "$repository/README.md" "$repository/SECURITY.md" "$build/"
-"$here/debian/changelog.sh" "$repository/CHANGELOG.md" "$version" "$maintainer" "$date" >"$build/debian/changelog"
-rm "$build/debian/changelog.sh"
-(cd "$build" && STAGE=$stage debian/rules binary) >"$packages/deb/log" 2>&1 || { cat "$packages/deb/log" >&2; exit 1; }
+"$here/changelog.sh" deb "$repository/CHANGELOG.md" "$version" "$maintainer" "$SOURCE_DATE_EPOCH" >"$build/debian/changelog"
+(cd "$build" && STAGE=$stage debian/rules binary) >"$packages/deb/log" 2>&1 || {
+  cat "$packages/deb/log" >&2
+  exit 1
+}
 mv "$packages/deb/clearmld_${version}_$architecture.deb" "$packages/"
 rm -rf "$packages/deb"
 echo "$packages/clearmld_${version}_$architecture.deb"

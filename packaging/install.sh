@@ -41,7 +41,9 @@ fi
 placed 0644 "$here/apparmor/clearmld" /etc/apparmor.d/clearmld
 install -d -m 0755 "$root/etc/clearmld" "$root/etc/clearmld/workers.d"
 # What an operator has written stays.
-[ -z "$root" ] && [ -e /etc/clearmld/clearmld.toml ] || lay 0644 "$pages/clearmld.toml" /etc/clearmld/clearmld.toml
+if [ -n "$root" ] || [ ! -e /etc/clearmld/clearmld.toml ]; then
+  lay 0644 "$pages/clearmld.toml" /etc/clearmld/clearmld.toml
+fi
 
 for page in "$pages"/man/*.[1-8]; do
   lay 0644 "$page" "$prefix/share/man/man${page##*.}/$(basename "$page")"
@@ -49,3 +51,6 @@ done
 lay 0644 "$pages/completions/clearmlctl.bash" "$prefix/share/bash-completion/completions/clearmlctl"
 lay 0644 "$pages/completions/_clearmlctl" "$prefix/share/zsh/site-functions/_clearmlctl"
 lay 0644 "$pages/completions/clearmlctl.fish" "$prefix/share/fish/vendor_completions.d/clearmlctl.fish"
+for text in "$repository"/README.md "$repository"/SECURITY.md "$pages/THIRD-PARTY"; do
+  lay 0644 "$text" "$prefix/share/doc/clearmld/$(basename "$text")"
+done

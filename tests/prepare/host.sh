@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`) or
-# in a booted machine (`e2e`) needs: by apt where that is allowed, else by naming what to install.
+# Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`),
+# in a booted machine (`e2e`) or packaging (`package`) needs: by apt where that is allowed, else by naming what to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test|systemd|e2e}
+what=${1:?usage: host.sh build|test|systemd|e2e|package}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -36,6 +36,12 @@ if [ "$what" = e2e ]; then
   PATH=$PATH:/usr/sbin need e2fsprogs mke2fs
   need binutils strip
   need util-linux setpriv
+fi
+if [ "$what" = package ]; then
+  need dpkg-dev dpkg-shlibdeps
+  need debhelper dh
+  need dh-apparmor dh_apparmor
+  need rpm rpmbuild
 fi
 if [ "$what" = test ]; then
   need procps ps

@@ -102,3 +102,14 @@ fn the_secret_of_an_index_is_in_no_plan() {
     assert!(!reason.contains("hunter2"), "{reason}");
     assert!(reason.contains("check the worker's network"), "{reason}");
 }
+
+#[test]
+fn who_forbids_indexes_in_pips_configuration_is_obeyed_by_both_installers() {
+    for installer in [uv(), Installer::Pip] {
+        let world = world(installer, "six==1.16.0\n");
+        write(&world.root.path().join("home/.pip/pip.conf"), "[global]\nno-index = true\n");
+        let plan = world.plan().expect("a plan");
+        let reason = world.failure(Act::Build { plan });
+        assert!(reason.contains("six") && !reason.contains("network"), "{reason}");
+    }
+}

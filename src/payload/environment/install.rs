@@ -83,6 +83,7 @@ impl<'a> Site<'a> {
         if let Some(file) = self.requirements_file()? {
             say("installing packages with uv");
             let options = ["pip", "install", "-r"].map(str::to_owned).into_iter().chain([text(&file)]);
+            let options = options.chain(self.indexes.uv_options());
             let tool =
                 self.tool("uv", uv).args(options).args(&target).args(&self.order.spec.environment.extra_arguments);
             tool.run().map_err(|source| {

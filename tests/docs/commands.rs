@@ -15,7 +15,8 @@ fn every_block_says_what_it_is_and_shell_commands_say_who_runs_them() {
     for document in documents() {
         for block in &document.blocks {
             let known = match block.info.split_once(' ') {
-                Some(("sh", tier)) => matches!(tier, "ci" | "host" | "booted"),
+                Some(("sh", tier)) => matches!(tier, "ci" | "host" | "booted" | "booted gpu"),
+                Some(("yaml", kind)) => kind == "cloud-init",
                 Some(("toml", kind)) => matches!(kind, "clearmld.toml" | "worker"),
                 Some(_) => false,
                 None => DATA.contains(&block.info.as_str()),

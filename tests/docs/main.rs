@@ -4,7 +4,7 @@
 //!
 //! * `sh ci`: targets of the Makefile, which `.ci/run` runs;
 //! * `sh host`: run here, block by block, against a daemon with the embedded server (`on_this_host`);
-//! * `sh booted`: run by `make test-e2e`, in a Debian that boots with systemd (tests/e2e).
+//! * `sh booted` (`sh booted gpu` with scripted GPUs), `yaml cloud-init`: run by `make test-e2e`, in a Debian that boots with systemd (tests/e2e).
 
 mod api;
 mod commands;

@@ -7,9 +7,15 @@ BIN := $(TARGET_DIR)/$(PROFILE)
 VENV := $(TARGET_DIR)/test-venv
 TOOLS := $(TARGET_DIR)/tools
 CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
+PACKAGES := $(TARGET_DIR)/packages
+DESTDIR ?=
+PREFIX ?= /usr/local
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help build shim demo test test-unit test-systemd bench check fmt deny prepare prepare-test clean
+# What is released names no directory of the machine that it was built on.
+REMAP := --remap-path-prefix=$(CURDIR)=/usr/src/clearmld --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
+
+.PHONY: help build release shim install stage deb rpm demo test test-unit test-systemd bench check fmt deny prepare prepare-test prepare-package clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
@@ -19,15 +25,40 @@ help:
 	@echo "make bench   a trivial task beside the stock clearml-agent, in one run"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
 	@echo "make shim    the static shim alone, as it is packaged"
+	@echo "make deb rpm the packages, in $(PACKAGES)"
+	@echo "make install release build below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 
 build: prepare
 	$(CARGO) build $(CARGO_FLAGS) --bins
 
 # As it is packaged: static, without tokio, TLS or SQLite.
 shim: prepare
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile shim --target $(HOST) \
+	RUSTFLAGS="-C target-feature=+crt-static $(REMAP)" $(CARGO) build --locked --profile shim --target $(HOST) \
 	  --no-default-features --bin clearmld-shim
 	@ls -l $(TARGET_DIR)/$(HOST)/shim/clearmld-shim
+
+# The two programs that are installed, and what writes their pages and completions.
+release: prepare
+	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --release --features pages \
+	  --bin clearmld --bin clearmlctl --bin clearmld-pages
+	rm -rf $(PACKAGES)/pages
+	$(TARGET_DIR)/release/clearmld-pages $(PACKAGES)/pages
+	packaging/third_party.py $(HOST) >$(PACKAGES)/pages/THIRD-PARTY
+
+LAY_OUT = packaging/install.sh $(TARGET_DIR)/release $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(PACKAGES)/pages
+
+install: release shim
+	$(LAY_OUT) "$(DESTDIR)" "$(PREFIX)"
+
+stage: release shim
+	rm -rf $(PACKAGES)/stage
+	$(LAY_OUT) $(PACKAGES)/stage /usr
+
+deb: prepare-package stage
+	packaging/deb.sh $(PACKAGES)/stage $(PACKAGES)
+
+rpm: prepare-package stage
+	packaging/rpm.sh $(PACKAGES)/stage $(PACKAGES)
 
 demo: build
 	packaging/demo/demo.sh $(abspath $(BIN))
@@ -67,6 +98,9 @@ fmt:
 
 prepare:
 	@tests/prepare/host.sh build
+
+prepare-package: prepare
+	@tests/prepare/host.sh package
 
 prepare-test: prepare
 	@tests/prepare/host.sh test

@@ -15,6 +15,7 @@ mod payload;
 mod places;
 mod reader;
 mod server;
+pub mod settings;
 mod unsupported;
 
 use std::net::SocketAddr;

@@ -1,19 +1,5 @@
 //! clearmld's own settings: `clearmld.toml`, beside clearml.conf or in /etc/clearmld. All are optional.
-//!
-//! ```toml
-//! run_as = "clearml-run"        # the payload's user
-//! uid_first = 900000            # uids for payloads whose user the host does not know
-//! uid_last = 900999
-//! stop_grace_seconds = 10       # from SIGTERM to SIGKILL
-//! spool_budget_mib = 1024       # of output of one Run that waits for the server
-//! poll_interval_seconds = 1
-//! report_interval_seconds = 30
-//! installer = "uv"              # or "pip"
-//! keep_runs_days = 7            # directories of settled Runs
-//! keep_runs = 200
-//! host_name = "…"               # instead of the system's
-//! payload_sees_sdk_secrets = false
-//! ```
+//! [`settings`](super::settings) has the keys, their defaults and meanings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::hocon::{Kind, Position, Value};
 use super::origin::{ConfigError, Origin};
 use super::reader::Reader;
+use super::settings;
 
 /// clearmld's own settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,20 +51,6 @@ pub enum InstallerChoice {
 
 /// The key of the merged tree that holds clearmld.toml.
 pub(super) const SECTION: &str = "clearmld";
-const KEYS: [&str; 12] = [
-    "run_as",
-    "uid_first",
-    "uid_last",
-    "stop_grace_seconds",
-    "spool_budget_mib",
-    "poll_interval_seconds",
-    "report_interval_seconds",
-    "installer",
-    "keep_runs_days",
-    "keep_runs",
-    "host_name",
-    "payload_sees_sdk_secrets",
-];
 
 /// Reads clearmld.toml into a value of its own.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Value, Vec<ConfigError>> {
@@ -107,8 +80,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Value, Vec<ConfigError>> 
             DeValue::Float(number) => Kind::Text(number.as_str().to_owned()),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Kind::List(Vec::new()),
         };
-        if !KEYS.contains(&name.as_str()) {
-            let problem = format!("there is no such setting; known are {}", KEYS.join(", "));
+        if settings::find(&name).is_none() {
+            let known: Vec<&str> = settings::SETTINGS.iter().map(|setting| setting.key).collect();
+            let problem = format!("there is no such setting; known are {}", known.join(", "));
             errors.push(ConfigError { origin: Origin::File(at), key: Some(name), problem });
             continue;
         }

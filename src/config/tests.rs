@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
@@ -303,4 +304,54 @@ fn an_index_url_among_the_installer_s_flags_becomes_a_secret_and_another_url_wit
     let errors = place.file("clearml.conf", &format!("{flags}: \"--index-url=https://u:hunter2@h/s\"")).errors();
     assert!(errors.contains("agent.package_manager.extra_index_url"), "{errors}");
     assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn the_table_of_settings_says_the_defaults_and_names_nothing_that_is_not_read() {
+    let nothing = Place::new().load().unwrap();
+    let mut text = String::new();
+    for setting in settings::SETTINGS {
+        if let Some(default) = setting.default {
+            text.push_str(&format!("{} = {default}\n", setting.key));
+        }
+    }
+    let written = Place::new().file("etc/clearmld.toml", &text).load().unwrap();
+    assert_eq!(written.own, nothing.own);
+    for setting in settings::SETTINGS {
+        let key = format!("clearmld.{}", setting.key);
+        let read = written.describe().iter().any(|described| described.key == key);
+        assert!(read || setting.default.is_none(), "{key} is written and nobody reads it");
+    }
+}
+
+#[test]
+fn the_table_of_settings_says_the_bounds() {
+    let seconds = |ms: u64| (Duration::from_millis(ms)).as_secs_f64().to_string();
+    for setting in settings::SETTINGS {
+        let (inside, outside) = match setting.takes {
+            settings::Takes::Text => continue,
+            settings::Takes::OneOf(words) => {
+                (words.iter().map(|word| format!("\"{word}\"")).collect(), vec!["\"other\"".to_owned()])
+            }
+            settings::Takes::Number(least, most) => {
+                (vec![least.to_string(), most.to_string()], vec![(most + 1).to_string()])
+            }
+            settings::Takes::Seconds(least, most) => (vec![seconds(least), seconds(most)], vec![seconds(most + 1000)]),
+            settings::Takes::Truth => (vec!["true".to_owned(), "false".to_owned()], vec!["2".to_owned()]),
+        };
+        let load = |value: &str| Place::new().file("etc/clearmld.toml", &format!("{} = {value}\n", setting.key)).load();
+        for value in inside {
+            assert!(load(&value).is_ok(), "{} = {value}", setting.key);
+        }
+        for value in outside {
+            assert!(load(&value).is_err(), "{} = {value}", setting.key);
+        }
+    }
+}
+
+#[test]
+fn what_of_clearml_conf_is_documented_as_honoured_is_not_told_to_have_no_effect() {
+    for honoured in settings::HONOURED.iter().filter(|honoured| honoured.key.contains('.')) {
+        assert!(unsupported::is_quiet(honoured.key), "{}", honoured.key);
+    }
 }

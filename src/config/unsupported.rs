@@ -107,6 +107,12 @@ pub(super) fn remarks(root: &Value) -> Vec<Remark> {
     remarks
 }
 
+/// Whether the key, or a section it is in, is honoured or has no meaning here.
+#[cfg(test)]
+pub(super) fn is_quiet(key: &str) -> bool {
+    QUIET.iter().any(|quiet| key.strip_prefix(quiet).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 fn walk(path: &str, value: &Value, remarks: &mut Vec<Remark>) {
     if QUIET.contains(&path) || says_nothing(value) {
         return;

@@ -1,6 +1,7 @@
 //! Composition: from what the operator chose to a host that serves. In this order: the state directory is locked, the
 //! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
 
+mod arguments;
 mod ends;
 mod plan;
 mod signals;
@@ -24,6 +25,7 @@ use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
 
+pub use arguments::Arguments;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 
@@ -47,7 +49,8 @@ pub enum DaemonError {
     Client(#[from] ClientError),
     /// The shim's program.
     #[error(
-        "clearmld-shim is not beside {daemon} nor in /usr/lib/clearmld: install the whole package, or build it with `make build`"
+        "clearmld-shim is not beside {daemon}, nor in lib/clearmld of where that is installed: install the whole package, \
+         or build it with `make build`"
     )]
     NoShim {
         /// Our own program.
@@ -205,10 +208,15 @@ async fn start_local(plan: &Plan, root: &Path) -> Result<Option<LocalServer>, Da
     Ok(Some(local))
 }
 
-/// Beside our own program (a build, /usr/libexec), else where packages put it.
+/// Beside our own program (a build), else where it is installed with it.
 fn shim_program() -> Result<PathBuf, DaemonError> {
     let daemon = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/bin/clearmld"));
     let beside = daemon.with_file_name("clearmld-shim");
+    let installed = daemon.ancestors().nth(2).map(|prefix| prefix.join("lib/clearmld/clearmld-shim"));
     let packaged = PathBuf::from("/usr/lib/clearmld/clearmld-shim");
-    [packaged, beside].into_iter().rev().find(|path| path.is_file()).ok_or(DaemonError::NoShim { daemon })
+    [Some(beside), installed, Some(packaged)]
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
+        .ok_or(DaemonError::NoShim { daemon })
 }

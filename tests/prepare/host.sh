@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that this host has what building (`build`), testing (`test`) or testing in a booted container (`systemd`)
-# needs: by apt where that is allowed, else by naming what to install.
+# Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`) or
+# packaging (`package`) needs: by apt where that is allowed, else by naming what to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test|systemd}
+what=${1:?usage: host.sh build|test|systemd|package}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -29,6 +29,12 @@ if ! /usr/bin/python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-p
 if [ "$what" = systemd ]; then
   need systemd-container systemd-nspawn
   need mmdebstrap mmdebstrap
+fi
+if [ "$what" = package ]; then
+  need dpkg-dev dpkg-shlibdeps
+  need debhelper dh
+  need dh-apparmor dh_apparmor
+  need rpm rpmbuild
 fi
 if [ "$what" = test ]; then
   need procps ps

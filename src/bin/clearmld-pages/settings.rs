@@ -1,0 +1,89 @@
+//! clearmld.toml(5), clearmld-workers(5) and the default clearmld.toml.
+
+use std::fmt::Write;
+
+use clearmld::config::settings::{HONOURED, SETTINGS, Setting, Takes};
+
+use crate::roff;
+
+const TEMPLATE: &str = include_str!("../../../packaging/man/clearmld.toml.5.in");
+const WORKERS: &str = include_str!("../../../packaging/man/clearmld-workers.5.in");
+/// Of a line in the default file.
+const WIDTH: usize = 100;
+
+pub(crate) fn page() -> Vec<u8> {
+    let settings: String = SETTINGS.iter().map(item).collect();
+    let honoured: String = HONOURED
+        .iter()
+        .map(|key| {
+            let variable = key.variable.map(|name| format!("The variable {name} wins over it."));
+            roff::item(
+                key.key,
+                "",
+                &[Some(format!("{}.", capitalised(key.meaning))), variable].into_iter().flatten().collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let title = roff::title("clearmld.toml", 5);
+    roff::filled(TEMPLATE, &[("TITLE", &title), ("SETTINGS", &settings), ("HONOURED", &honoured)]).into_bytes()
+}
+
+pub(crate) fn workers_page() -> Vec<u8> {
+    roff::filled(WORKERS, &[("TITLE", &roff::title("clearmld-workers", 5))]).into_bytes()
+}
+
+fn item(setting: &Setting) -> String {
+    let default = setting.default.map(|default| format!("Default: {default}."));
+    let text: Vec<String> = std::iter::once(setting.meaning.to_owned()).chain(default).collect();
+    roff::item(setting.key, &roff::escaped(&takes(setting.takes)), &text)
+}
+
+fn takes(takes: Takes) -> String {
+    match takes {
+        Takes::Text => "text".to_owned(),
+        Takes::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+        Takes::Number(least, most) => format!("number, {least} to {most}"),
+        Takes::Seconds(least, most) => format!("seconds, {} to {}", seconds(least), seconds(most)),
+        Takes::Truth => "true or false".to_owned(),
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    std::time::Duration::from_millis(ms).as_secs_f64().to_string()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+}
+
+/// Every setting with its default, commented out.
+pub(crate) fn default_file() -> String {
+    let mut out = String::from(
+        "# Settings of clearmld; clearmld.toml(5) explains them. Each line shows the default.\n\
+         # After a change: systemctl restart clearmld (tasks go on).\n",
+    );
+    for setting in SETTINGS {
+        out.push('\n');
+        for line in wrapped(setting.meaning) {
+            let _ = writeln!(out, "# {line}");
+        }
+        let _ = writeln!(out, "#{} = {}", setting.key, setting.default.unwrap_or("\"\""));
+    }
+    out
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + word.len() < WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

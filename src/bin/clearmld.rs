@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clearmld::config::Flags;
 use clearmld::daemon::{self, Plan};
+use clearmld::domain::notice::Notice;
 use clearmld::host::journal;
 
 /// Turns this host into ClearML workers.
@@ -45,7 +46,10 @@ fn main() -> ExitCode {
     let plan = match Plan::read(flags) {
         Ok(plan) => plan,
         Err(errors) => {
-            tracing::error!("the configuration cannot be used:\n{errors}");
+            tracing::error!(
+                MESSAGE_ID = Notice::ConfigurationBroken.id(),
+                "the configuration cannot be used:\n{errors}"
+            );
             return ExitCode::from(2);
         }
     };

@@ -6,6 +6,8 @@
 //! uid_last = 900999
 //! stop_grace_seconds = 10       # from SIGTERM to SIGKILL
 //! spool_budget_mib = 1024       # of output of one Run that waits for the server
+//! journal_lines_per_second = 20 # of output of one Run that go to the journal too; 50 times as many at once; 0: none
+//! journal_budget_mib = 16       # of output of one Run in the journal, all in all
 //! poll_interval_seconds = 1
 //! report_interval_seconds = 30
 //! installer = "uv"              # or "pip"
@@ -25,6 +27,7 @@ use toml::de::{DeTable, DeValue};
 use super::hocon::{Kind, Position, Value};
 use super::origin::{ConfigError, Origin};
 use super::reader::Reader;
+use crate::domain::journal::Limits;
 
 /// clearmld's own settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,8 @@ pub struct OwnConfig {
     pub stop_grace: Duration,
     /// Bytes of output of one Run.
     pub spool_budget: u64,
+    /// How much of a Run's output goes to the journal; none for none.
+    pub journal: Option<Limits>,
     /// Between two polls of the queues, when all is well.
     pub poll_interval: Duration,
     /// Between two status reports of a worker.
@@ -64,12 +69,14 @@ pub enum InstallerChoice {
 
 /// The key of the merged tree that holds clearmld.toml.
 pub(super) const SECTION: &str = "clearmld";
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "run_as",
     "uid_first",
     "uid_last",
     "stop_grace_seconds",
     "spool_budget_mib",
+    "journal_lines_per_second",
+    "journal_budget_mib",
     "poll_interval_seconds",
     "report_interval_seconds",
     "installer",
@@ -151,6 +158,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
             InstallerChoice::Uv
         }
     };
+    let lines = number(reader, "clearmld.journal_lines_per_second", 0..=10_000, 20);
     let poll = Some("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC");
     let report = Some("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC");
     OwnConfig {
@@ -158,6 +166,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         uids,
         stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
         spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
+        journal: journal(lines, number(reader, "clearmld.journal_budget_mib", 1..=1 << 20, 16)),
         poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
         report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
         installer,
@@ -166,4 +175,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
     }
+}
+
+fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {
+    let lines_per_second = u32::try_from(lines_per_second).unwrap_or(u32::MAX);
+    (lines_per_second > 0).then_some(Limits { lines_per_second, budget: budget_mib << 20 })
 }

@@ -113,7 +113,7 @@ async fn send(daemon: &Daemon, rpc: &str, bytes: &[u8]) -> Result<(), Status> {
     let path: PathAndQuery = format!("/clearmld.v1.{}", rpc.replacen('.', "/", 1)).parse().expect("a path");
     let mut client = Grpc::new(channel(daemon).await);
     client.ready().await.expect("the daemon answers");
-    client.server_streaming(Request::new(tokio_stream::once(bytes.to_vec())), path, Raw).await.map(drop)
+    client.server_streaming(Request::new(bytes.to_vec()), path, Raw).await.map(drop)
 }
 
 /// Every rpc of the package, as `Workers.Add`.

@@ -60,9 +60,10 @@ impl Record {
         }
         let (rpc, what) = (self.rpc.as_str(), self.what.as_str());
         let (uid, pid, exe) = who(self.peer.as_deref());
+        let space = if what.is_empty() { "" } else { " " };
         tracing::info!(
             target: "audit", MESSAGE_ID = Notice::Audit.id(), uid, pid, exe, rpc, what, result,
-            "{rpc} {what}: {result}"
+            "{rpc}{space}{what}: {result}"
         );
     }
 }

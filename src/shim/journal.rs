@@ -1,5 +1,6 @@
 //! The Run's output in the journal of its own unit, a line an entry: beside the spool and never before it. journald
-//! stamps `_SYSTEMD_UNIT`, since the shim lives in the unit.
+//! stamps `_SYSTEMD_UNIT`, since the shim lives in the unit; but it asks for that when it reads an entry, and the shim
+//! of a short Run may be gone by then. So `OBJECT_SYSTEMD_UNIT` says it too, which `journalctl -u` believes of root.
 //!
 //! Nothing here waits. What journald does not read yet is kept, up to [`BACKLOG`]; what is beyond that or beyond the
 //! [`Gate`] is counted, and one line says how much it was.
@@ -47,7 +48,8 @@ impl Journal {
             .with("CLEARML_TASK_ID", spec.task.as_str())
             .with("CLEARML_RUN_ID", spec.run.as_str())
             .with("CLEARML_WORKER", worker.as_str())
-            .with("CLEARML_QUEUE", queue);
+            .with("CLEARML_QUEUE", queue)
+            .with("OBJECT_SYSTEMD_UNIT", spec.run.unit());
         let limits = Limits { lines_per_second: *lines_per_second, budget: *budget };
         Some(Self {
             socket: JournalSocket::new(socket),

@@ -87,6 +87,7 @@ fn each_line_is_an_entry_with_the_fields_of_its_run_and_stage() {
         ("CLEARML_RUN_ID", "r1"),
         ("CLEARML_WORKER", "host:gpu0"),
         ("CLEARML_QUEUE", "default"),
+        ("OBJECT_SYSTEMD_UNIT", "clearml-run-r1.service"),
     ];
     for entry in &entries {
         for (name, value) in wanted {

@@ -15,7 +15,7 @@ use clearmld::host::journal;
     version,
     max_term_width = 100,
     after_help = "Configuration: --config, else CLEARML_CONFIG_FILE, else /etc/clearmld/clearml.conf, else \
-~/clearml.conf; CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. Everything \
+~/clearml.conf; what `clearmlctl init` has stored lies over it, and CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over both. Everything \
 else is said to the running daemon with clearmlctl."
 )]
 struct Arguments {
@@ -31,11 +31,17 @@ struct Arguments {
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
     #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     local: Option<Option<SocketAddr>>,
+    /// Only log in with the credentials that stdin gives, and say what `clearmlctl init` is to store
+    #[arg(long, hide = true, exclusive = true)]
+    check_credentials: bool,
 }
 
 fn main() -> ExitCode {
     journal::begin();
     let arguments = Arguments::parse();
+    if arguments.check_credentials {
+        return check_credentials();
+    }
     let flags = Flags {
         config: arguments.config,
         state_dir: arguments.state_dir,
@@ -63,4 +69,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Its answer goes to whoever started us, and has the secret in it that came from there.
+#[expect(clippy::print_stdout, reason = "the answer is read from stdout")]
+fn check_credentials() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (answer, well) = runtime.block_on(daemon::check_credentials(std::io::stdin()));
+    println!("{answer}");
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -33,9 +33,8 @@ pub struct Beside {
 /// # Errors
 /// Everything that is wrong with it, without a secret in it.
 pub fn read(text: &str, beside: &Beside) -> Result<ServerConfig, ConfigErrors> {
-    let root = hocon::read_text(text, ORIGIN, &Environment::default()).map_err(|errors| ConfigErrors {
-        errors: errors.into_iter().map(ConfigError::from).collect(),
-    })?;
+    let root = hocon::read_text(text, ORIGIN, &Environment::default())
+        .map_err(|errors| ConfigErrors { errors: errors.into_iter().map(ConfigError::from).collect() })?;
     let mut api = api_of(root.root);
     for (key, value) in [
         ("api_server", &beside.api_server),

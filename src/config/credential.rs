@@ -63,5 +63,7 @@ fn first(errors: &[hocon::HoconError]) -> String {
 }
 
 fn unusable(problem: &str) -> String {
-    format!("the credential clearml.credentials cannot be used: {problem}; run `clearmlctl init --force` to write it anew")
+    format!(
+        "the credential clearml.credentials cannot be used: {problem}; run `clearmlctl init --force` to write it anew"
+    )
 }

@@ -136,8 +136,7 @@ impl Place {
     fn credential(self, text: &str) -> Self {
         let place = self.directory.path().join("credentials");
         fs::create_dir_all(&place).unwrap();
-        self.file("credentials/clearml.credentials", text)
-            .variable("CREDENTIALS_DIRECTORY", place.to_str().unwrap())
+        self.file("credentials/clearml.credentials", text).variable("CREDENTIALS_DIRECTORY", place.to_str().unwrap())
     }
 }
 

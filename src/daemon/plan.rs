@@ -186,11 +186,14 @@ impl Plan {
         };
         let server = match (local, server) {
             (Some(address), _) => embedded(address),
-            (None, Some(server)) => remote(server),
+            (None, Some(server)) => {
+                let (addresses, credentials) = addressed(server);
+                Server::Remote { addresses, credentials }
+            }
             (None, None) => Server::None,
         };
-        let not_configured = matches!(server, Server::None)
-            .then(|| unconfigured.unwrap_or_else(|| NOT_CONFIGURED.to_owned()));
+        let not_configured =
+            matches!(server, Server::None).then(|| unconfigured.unwrap_or_else(|| NOT_CONFIGURED.to_owned()));
         settings.remarks.extend(not_configured.clone());
         let packages = agent.packages;
         let pip = own.installer == InstallerChoice::Pip;
@@ -257,7 +260,7 @@ fn embedded(address: Option<SocketAddr>) -> Server {
     Server::Local { api, files: SocketAddr::new(api.ip(), files) }
 }
 
-fn remote(server: ServerConfig) -> Server {
+pub(super) fn addressed(server: ServerConfig) -> (ServerAddresses, ClientCredentials) {
     let text = |url: Option<Sourced<String>>| url.map(|url| url.value).unwrap_or_default();
     let addresses = ServerAddresses { api: server.api.value, web: text(server.web), files: text(server.files) };
     let credentials = match server.credentials {
@@ -266,10 +269,10 @@ fn remote(server: ServerConfig) -> Server {
         }
         Credentials::Token(token) => ClientCredentials::Token(token.value),
     };
-    Server::Remote { addresses, credentials }
+    (addresses, credentials)
 }
 
-fn verify(choice: &config::Verify) -> Verify {
+pub(super) fn verify(choice: &config::Verify) -> Verify {
     match choice {
         config::Verify::System => Verify::Yes,
         config::Verify::Authority(file) => Verify::CaFile(file.clone()),

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "rpc"]),
-    ("ctl", &["ctl", "rpc"]),
+    ("ctl", &["ctl", "rpc", "sys::durable"]),
 ];
 
 /// Crates that belong to one place.

@@ -43,7 +43,7 @@ release: prepare
 	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --release --features pages \
 	  --bin clearmld --bin clearmlctl --bin clearmld-pages
 	rm -rf $(PACKAGES)/pages
-	$(TARGET_DIR)/release/clearmld-pages $(PACKAGES)/pages
+	$(TARGET_DIR)/release/clearmld-pages $(PACKAGES)/pages packaging/workers.d/example.toml.disabled
 	packaging/third_party.py $(HOST) >$(PACKAGES)/pages/THIRD-PARTY
 
 LAY_OUT = packaging/install.sh $(TARGET_DIR)/release $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(PACKAGES)/pages

@@ -9,6 +9,7 @@ from told import holds, must
 FILES = """
 /etc/apparmor.d/clearmld
 /etc/clearmld/clearmld.toml
+/etc/clearmld/workers.d/example.toml.disabled
 /usr/bin/clearmld
 /usr/bin/clearmlctl
 /usr/lib/clearmld/clearmld-shim

@@ -151,7 +151,9 @@ def notify_reload(host):
 
 # What operators, clearmlctl init and the daemon write, each with what is in it.
 WRITTEN = {
-    "/etc/clearmld/clearml.conf": "api {}\n",
+    "/etc/clearmld/clearml.conf": "agent {}\n",
+    "/etc/clearmld/credentials.conf": "api {}\n",
+    "/etc/systemd/system/clearmld.service.d/50-credentials.conf": "[Service]\n",
     "/etc/clearmld/workers.d/gpu0.toml": 'name = "gpu0"\n',
     "/var/lib/clearmld/ledger/worker": "{}",
     "/var/lib/clearmld/environments/sealed/lib": "",
@@ -210,7 +212,7 @@ def redhat(host, rpm):
     lost = [name for name in WRITTEN if not host.path(name).exists()]
     saved = pathlib.Path(f"{host.path(CHANGED)}.rpmsave")
     holds("state and changed configuration stay", not lost and saved.exists(), lost)
-    for name in ("/etc/clearmld", "/var/lib/clearmld", "/var/cache/clearmld"):
+    for name in ("/etc/clearmld", "/etc/systemd/system/clearmld.service.d", "/var/lib/clearmld", "/var/cache/clearmld"):
         shutil.rmtree(host.path(name))
     new = host.everything() - before - OF_RPM_HOSTS
     left = sorted(line for line in new if "clearml-run:" not in line and "clearml:" not in line)

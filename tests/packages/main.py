@@ -31,6 +31,7 @@ def main(packages, base):
         contents.check(repository, deb, rpm, tree)
         pages.check(tree)
         life.check(base, scratch, deb, rpm)
+    print(f"packages: all {len(told.HELD)} behaviours hold")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,15 @@ class Broken(Exception):
     """A behaviour that does not hold."""
 
 
+HELD = []
+
+
 def holds(sentence, condition, detail=""):
     """Says whether a behaviour holds; the first that does not ends the checks."""
     if not condition:
         print(f"not ok {sentence}", flush=True)
         raise Broken(f"{sentence}: {detail}")
+    HELD.append(sentence)
     print(f"ok {sentence}", flush=True)
 
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clearmld::daemon::{self, Arguments, Plan};
+use clearmld::domain::notice::Notice;
 use clearmld::host::journal;
 
 fn main() -> ExitCode {
@@ -11,7 +12,10 @@ fn main() -> ExitCode {
     let plan = match Plan::read(Arguments::parse().into()) {
         Ok(plan) => plan,
         Err(errors) => {
-            tracing::error!("the configuration cannot be used:\n{errors}");
+            tracing::error!(
+                MESSAGE_ID = Notice::ConfigurationBroken.id(),
+                "the configuration cannot be used:\n{errors}"
+            );
             return ExitCode::from(2);
         }
     };

@@ -4,6 +4,7 @@
 //! token or failure. While a token still lives, its renewal delays nobody but the one who does it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
@@ -17,6 +18,7 @@ use super::http::{Http, Identity, Outcome, Request};
 use super::patience::Patience;
 use super::token::Token;
 use crate::domain::ids::UnixMillis;
+use crate::domain::notice::Notice;
 use crate::engine::handle::ServerLink;
 
 /// After a renewal that failed, while the old token still lives.
@@ -34,6 +36,8 @@ pub(super) struct Session {
     /// No request before this: the server's Retry-After, for all callers.
     not_before: watch::Sender<Option<Instant>>,
     link: watch::Sender<ServerLink>,
+    /// Whether the last answer to our credentials was no.
+    refused: AtomicBool,
 }
 
 /// What those who waited at the gate need to know.
@@ -66,6 +70,7 @@ impl Session {
             gate: Mutex::default(),
             not_before: watch::Sender::new(None),
             link: watch::Sender::new(ServerLink::Unknown),
+            refused: AtomicBool::new(false),
         })
     }
 
@@ -217,6 +222,7 @@ impl Session {
 
     /// Whether the server could be reached, for `status`. That it says no to something is an answer, too.
     fn note(&self, failure: Option<&Failure>) {
+        self.note_refusal(failure);
         let reason = match failure {
             None | Some(Failure::Rejected { .. }) => None,
             Some(Failure::Unreachable { reason, .. }) => Some(reason.clone()),
@@ -236,6 +242,25 @@ impl Session {
             *link = next;
             changed
         });
+    }
+}
+
+impl Session {
+    /// Says once that the credentials are refused, until they are accepted again.
+    fn note_refusal(&self, failure: Option<&Failure>) {
+        match failure {
+            None | Some(Failure::Rejected { .. }) => self.refused.store(false, Ordering::Relaxed),
+            Some(Failure::Unauthorized { reason }) => {
+                if !self.refused.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        MESSAGE_ID = Notice::LoginRefused.id(),
+                        reason,
+                        "login_refused: the ClearML server refuses the credentials"
+                    );
+                }
+            }
+            Some(Failure::Unreachable { .. } | Failure::Incomprehensible { .. }) => {}
+        }
     }
 }
 

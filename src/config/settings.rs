@@ -74,6 +74,18 @@ pub const SETTINGS: &[Setting] = &[
         "Output of one run that may wait on disk for the server, in MiB; what is more is counted and dropped.",
     ),
     setting(
+        "journal_lines_per_second",
+        Takes::Number(0, 10_000),
+        "20",
+        "Lines of output of one run that go to the journal too, each second; 50 times as many at once. 0: none.",
+    ),
+    setting(
+        "journal_budget_mib",
+        Takes::Number(1, 1 << 20),
+        "16",
+        "Output of one run that goes to the journal, all in all, in MiB.",
+    ),
+    setting(
         "poll_interval_seconds",
         Takes::Seconds(100, 3_600_000),
         "1",

@@ -16,6 +16,7 @@ use tokio::time::{Duration, interval};
 use crate::api::{self, Door};
 use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::handover::Isolation;
+use crate::domain::notice::Notice;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
@@ -145,7 +146,7 @@ async fn attend(
             () = closed(closing.clone()) => {}
         }
         notify::stopping();
-        tracing::info!("going down; runs go on");
+        tracing::info!(MESSAGE_ID = Notice::GoingDown.id(), "going down; runs go on");
         ends.delivered(&handle).await;
         let _ = close.send(true);
     };
@@ -164,7 +165,10 @@ async fn announce(handle: Handle, socket: PathBuf) {
         let line = line(&status);
         if said.is_empty() {
             notify::ready(&line);
-            tracing::info!(socket = %socket.display(), "ready: {line}");
+            tracing::info!(MESSAGE_ID = Notice::Ready.id(), socket = %socket.display(), "ready: {line}");
+            if status.server.api_url.is_empty() {
+                tracing::warn!(MESSAGE_ID = Notice::NotConfigured.id(), "not configured: no server to take tasks from");
+            }
         } else if said != line {
             notify::status(&line);
         }

@@ -11,6 +11,7 @@ use crate::config::{
     self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, ServerConfig, Sourced,
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
+use crate::domain::journal::Limits;
 use crate::domain::script::ScriptChoices;
 use crate::engine::Settings;
 use crate::engine::ports::ServerIdentity;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// How much of a Run's output goes to the journal; none for none.
+    pub journal: Option<Limits>,
     /// How scripts are read.
     pub choices: ScriptChoices,
     /// pip instead of uv.
@@ -127,6 +130,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
+            journal: self.journal,
             server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
             choices: self.choices.clone(),
@@ -202,6 +206,7 @@ impl Plan {
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
             spool_budget: own.spool_budget,
+            journal: own.journal,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.
                 installer: Installer::Pip,

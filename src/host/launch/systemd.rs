@@ -13,7 +13,7 @@ use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::cgroup_tree::{self, Tree};
 use super::supervised;
-use crate::domain::handover::{ProcessIdentity, RunSpec, Started, file};
+use crate::domain::handover::{JournalSpec, ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
@@ -53,10 +53,6 @@ impl Systemd {
     }
 }
 
-fn unit(run: &RunId) -> String {
-    format!("clearml-run-{run}.service")
-}
-
 /// The properties of a Run's unit.
 fn properties<'a>(
     shim: &'a str,
@@ -89,6 +85,16 @@ fn properties<'a>(
     ]
 }
 
+/// journald's own limit, above the shim's: what the shim says of lines that it left out must get through.
+fn journal_limits<'a>(journal: &JournalSpec) -> [(&'static str, Variant<'a>); 2] {
+    let interval = Duration::from_secs(30);
+    let burst = journal.lines_per_second.saturating_mul(100).saturating_add(1000);
+    [
+        ("LogRateLimitIntervalUSec", Variant::from(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))),
+        ("LogRateLimitBurst", Variant::from(burst)),
+    ]
+}
+
 #[async_trait]
 impl Launcher for Systemd {
     fn describe(&self) -> LauncherDescription {
@@ -116,9 +122,12 @@ impl Launcher for Systemd {
         let text =
             |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| failed(format!("{path:?} is no UTF-8")));
         let (shim, directory_text) = (text(&self.shim)?, text(directory)?);
-        let properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
+        let mut properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
+        if let Some(journal) = &spec.journal {
+            properties.extend(journal_limits(journal));
+        }
         let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-        let body = (unit(run), "fail", properties, none);
+        let body = (run.unit(), "fail", properties, none);
         loop {
             match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
                 Ok(_) => break,
@@ -138,7 +147,7 @@ impl Launcher for Systemd {
         let tree = Tree::find()?;
         let init = tree.of("1")?;
         let top = if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init };
-        Some(top.join(SLICE).join(unit(run)))
+        Some(top.join(SLICE).join(run.unit()))
     }
 
     fn alive(&self, shim: &ProcessIdentity) -> bool {
@@ -154,7 +163,7 @@ impl Launcher for Systemd {
     }
 
     async fn sweep(&self, run: &RunId) -> Result<(), LaunchError> {
-        let unit = unit(run);
+        let unit = run.unit();
         let failed = |error: zbus::Error| LaunchError::Failed {
             operation: "end what is left of a run's unit",
             reason: error.to_string(),

@@ -161,8 +161,8 @@ def explain(error):
     for line in (said + units + state).splitlines():
         print(f"# {line}")
     for entry in journal("_COMM=clearmld", "-n", "30"):
-        if "ERROR" in entry:
-            print(f"# {entry['MESSAGE']}: {entry['ERROR']}")
+        if "CLEARML_ERROR" in entry:
+            print(f"# {entry['MESSAGE']}")
     for directory, _, names in os.walk("/var/lib/clearmld/runs"):
         if "shim.log" in names:
             with open(os.path.join(directory, "shim.log")) as file:

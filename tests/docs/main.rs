@@ -1,0 +1,12 @@
+//! The documents: what they tell people to type is a command that exists, and is run by a test.
+//!
+//! Each fenced block of a document names its language, and one of shell commands also who runs it:
+//!
+//! * `sh ci`: targets of the Makefile, which `.ci/run` runs;
+//! * `sh host`: run here, block by block, against a daemon with the embedded server (`on_this_host`);
+//! * `sh booted` (`sh booted gpu` with scripted GPUs), `yaml cloud-init`: run by `make test-e2e`, in a Debian that boots with systemd (tests/e2e).
+
+mod api;
+mod commands;
+mod on_this_host;
+mod reader;

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`) or
-# packaging (`package`) needs: by apt where that is allowed, else by naming what to install.
+# Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`),
+# packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is allowed, else by naming what
+# to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test|systemd|package}
+what=${1:?usage: host.sh build|test|systemd|package|package-test}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -35,6 +36,15 @@ if [ "$what" = package ]; then
   need debhelper dh
   need dh-apparmor dh_apparmor
   need rpm rpmbuild
+fi
+if [ "$what" = package-test ]; then
+  need lintian lintian
+  need rpmlint rpmlint
+  need apparmor apparmor_parser
+  need man-db man
+  need zsh zsh
+  need fish fish
+  need mmdebstrap mmdebstrap
 fi
 if [ "$what" = test ]; then
   need procps ps

@@ -15,12 +15,13 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # What is released names no directory of the machine that it was built on.
 REMAP := --remap-path-prefix=$(CURDIR)=/usr/src/clearmld --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 
-.PHONY: help build release shim install stage deb rpm demo test test-unit test-systemd bench check fmt deny prepare prepare-test prepare-package clean
+.PHONY: help build release shim install stage deb rpm demo test test-unit test-systemd test-packages bench check fmt deny prepare prepare-test prepare-package prepare-package-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
 	@echo "make test    install what the tests need, then run them all"
 	@echo "make test-systemd   the part of it that boots a container with systemd"
+	@echo "make test-packages  builds the packages and looks at them closely"
 	@echo "make check   formatting, lints, licences, layering"
 	@echo "make bench   a trivial task beside the stock clearml-agent, in one run"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
@@ -42,7 +43,7 @@ release: prepare
 	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --release --features pages \
 	  --bin clearmld --bin clearmlctl --bin clearmld-pages
 	rm -rf $(PACKAGES)/pages
-	$(TARGET_DIR)/release/clearmld-pages $(PACKAGES)/pages
+	$(TARGET_DIR)/release/clearmld-pages $(PACKAGES)/pages packaging/workers.d/example.toml.disabled
 	packaging/third_party.py $(HOST) >$(PACKAGES)/pages/THIRD-PARTY
 
 LAY_OUT = packaging/install.sh $(TARGET_DIR)/release $(TARGET_DIR)/$(HOST)/shim/clearmld-shim $(PACKAGES)/pages
@@ -73,6 +74,10 @@ test-systemd: build shim
 	tests=$$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
 	  tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim "$$tests" $(abspath $(TARGET_DIR))/systemd
 
+# The packages as they lie there, and installed into a root file system; needs root.
+test-packages: prepare-package-test deb rpm
+	tests/packages/main.py $(PACKAGES) $$(tests/systemd/rootfs.sh $(abspath $(TARGET_DIR))/systemd)
+
 bench: prepare-test
 	$(CARGO) build --locked --release --bins
 	$(VENV)/bin/python tests/benches/beside_agent.py $(TARGET_DIR)/release 5
@@ -101,6 +106,9 @@ prepare:
 
 prepare-package: prepare
 	@tests/prepare/host.sh package
+
+prepare-package-test: prepare
+	@tests/prepare/host.sh package-test
 
 prepare-test: prepare
 	@tests/prepare/host.sh test

@@ -40,6 +40,7 @@ fi
 
 placed 0644 "$here/apparmor/clearmld" /etc/apparmor.d/clearmld
 install -d -m 0755 "$root/etc/clearmld" "$root/etc/clearmld/workers.d"
+lay 0644 "$here/workers.d/example.toml.disabled" /etc/clearmld/workers.d/example.toml.disabled
 # What an operator has written stays.
 if [ -n "$root" ] || [ ! -e /etc/clearmld/clearmld.toml ]; then
   lay 0644 "$pages/clearmld.toml" /etc/clearmld/clearmld.toml

@@ -13,7 +13,8 @@ version=$("$here/version.sh" | tr - '~')
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$repository" log -1 --format=%ct 2>/dev/null || date +%s)}
 
 maintainer=$(sed -n 's/^Maintainer: //p' "$here/debian/control")
-catalog=$([ ! -e "$stage/usr/lib/systemd/catalog/clearmld.catalog" ] || echo 1)
+catalog=0
+if [ -e "$stage/usr/lib/systemd/catalog/clearmld.catalog" ]; then catalog=1; fi
 
 build=$packages/rpm
 rm -rf "$build"
@@ -25,7 +26,7 @@ cp "$repository/LICENSE" "$build/BUILD/"
   "$here/changelog.sh" rpm "$repository/CHANGELOG.md" "$version" "$maintainer" "$SOURCE_DATE_EPOCH"
 } >"$build/clearmld.spec"
 rpmbuild -bb --quiet --define "_topdir $build" --define "clearmld_version $version" --define "stage $stage" \
-  --define "maintainer $maintainer" --define "with_catalog ${catalog:-0}" \
+  --define "maintainer $maintainer" --define "with_catalog $catalog" \
   --define "use_source_date_epoch_as_buildtime 1" --define "clamp_mtime_to_source_date_epoch 1" \
   --define "_buildhost localhost" "$build/clearmld.spec" >"$build/log" 2>&1 || {
     cat "$build/log" >&2

@@ -1,13 +1,13 @@
 //! The gRPC door through its socket: every rpc, errors, who is refused, what is written down, and a stock client.
 
+#[path = "api/audit.rs"]
+mod audit;
 #[path = "api/scripted.rs"]
 mod scripted;
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clearmld::api::{self, BindError, access};
@@ -309,47 +309,6 @@ async fn the_facts_about_a_peer_are_its_own_and_an_operator_is_let_in() {
         access::inside_a_run(facts, state)
     });
     host(&daemon).await.get_status(v1::GetStatusRequest {}).await.expect("we are outside of all runs");
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn each_changing_call_is_written_down_with_who_made_it_and_what_came_of_it() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    // The daemon of this test runs on this very thread.
-    let _guard = tracing::subscriber::set_default(log);
-    let daemon = Daemon::open(outside);
-    let mut workers = workers(&daemon).await;
-    workers.stop(v1::StopWorkerRequest { name: BUSY.into(), now: true }).await.expect("it stops");
-    let _ = workers.stop(v1::StopWorkerRequest { name: "x\ny".into(), now: false }).await;
-    workers.list(v1::ListWorkersRequest {}).await.expect("a list");
-    let text = String::from_utf8(lines.0.lock().expect("no writer panics").clone()).expect("text");
-    let audit: Vec<&str> = text.lines().filter(|line| line.contains(" audit: ")).collect();
-    assert_eq!(audit.len(), 2, "changing calls only: {text}");
-    for part in [
-        format!("pid={}", std::process::id()),
-        format!("{BUSY} now=true"),
-        "uid=".into(),
-        "exe=\"/".into(),
-        "ok".into(),
-    ] {
-        assert!(audit[0].contains(&part), "{part} in {}", audit[0]);
-    }
-    assert!(audit[1].contains("InvalidArgument") && audit[1].contains(r"x\\ny"), "{}", audit[1]);
 }
 
 // === The socket ===

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "rpc"]),
-    ("ctl", &["ctl", "rpc"]),
+    ("ctl", &["ctl", "rpc", "sys::durable"]),
 ];
 
 /// Crates that belong to one place.
@@ -108,4 +108,34 @@ fn unsafe_code_is_in_its_own_room_and_no_file_grows_past_600_lines() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Events that are no news to an operator: they only show how far a Run is.
+const STEPS: [&str; 2] = ["run_prepared", "run_stage"];
+
+#[cfg(feature = "daemon")]
+#[test]
+fn every_event_of_the_engine_is_a_notice_with_an_entry_in_the_catalog() {
+    use clearmld::domain::notice::Notice;
+    let mut wrong = Vec::new();
+    let mut found = 0;
+    for path in all().into_iter().filter(|path| relative(path).starts_with("src/engine/core")) {
+        let text = code(&path);
+        for word in text.split('"').skip(1).step_by(2) {
+            let event = ["worker_", "run_", "host_", "disk_", "server_", "queue_", "internal_"]
+                .iter()
+                .any(|room| word.starts_with(room))
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if !event {
+                continue;
+            }
+            found += 1;
+            // How a Run ended is said by its cause.
+            if Notice::named(word).is_none() && !STEPS.contains(&word) && word != "run_exited" {
+                wrong.push(format!("{}: {word}", relative(&path)));
+            }
+        }
+    }
+    assert!(found > 15, "{found}");
+    assert!(wrong.is_empty(), "not in src/domain/notice.rs, or else in STEPS here:\n{}", wrong.join("\n"));
 }

@@ -1,7 +1,7 @@
 //! The gRPC door: `proto/clearmld/v1` on a unix socket, over the engine's [`Handle`] and the [`Desk`].
 //!
-//! [`socket`] makes the socket, [`access`] decides who may not call and [`audit`] writes down who changed what; each
-//! service parses ([`parse`]), makes one call, and converts ([`convert`], [`status`]).
+//! [`socket`] makes the socket, [`access`] decides who may not call, [`gate`] refuses those and sees to it that [`audit`]
+//! has a record of who changed what; each service parses ([`parse`]), makes one call, and converts ([`convert`], [`status`]).
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tonic::Request;
-use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
 use crate::domain::ids::StateId;
@@ -19,8 +17,9 @@ use crate::engine::ports::Desk;
 use crate::rpc::{self, v1};
 
 pub mod access;
-mod audit;
+pub mod audit;
 mod convert;
+mod gate;
 mod host;
 mod logs;
 mod parse;
@@ -85,7 +84,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
 
     let desk_service = Arc::new(tasks::DeskService { desk: Arc::clone(&desk) });
     let router = Server::builder()
-        .layer(InterceptorLayer::new(|request: Request<()>| peer::admit(request)))
+        .layer(gate::GateLayer::new())
         .add_service(health)
         .add_service(reflection().build_v1().map_err(ServeError::Reflection)?)
         .add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?)

@@ -13,8 +13,8 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tonic::Status;
 use tonic::transport::server::Connected;
-use tonic::{Request, Status};
 
 use super::access::{Decision, PeerFacts};
 use super::status::{self, Reason};
@@ -161,34 +161,26 @@ fn parse_stat(stat: &str) -> Option<(String, u32)> {
 }
 
 /// Refuses the calls of a peer inside a Run, and of one that cannot be looked at.
-pub(super) fn admit(request: Request<()>) -> Result<Request<()>, Status> {
-    let peer = request.extensions().get::<Arc<Peer>>();
+pub(super) fn admit(peer: Option<&Peer>) -> Result<(), Status> {
     let refusal = match peer {
         None => &Refusal::Unknown { why: "the connection does not tell who it is".into() },
         Some(peer) => match &peer.refusal {
-            None => return Ok(request),
+            None => return Ok(()),
             Some(refusal) => refusal,
         },
     };
-    let (uid, pid) = peer.map_or((u32::MAX, 0), |peer| (peer.uid, peer.pid));
-    match refusal {
-        Refusal::Inside { why } => {
-            tracing::warn!(target: "audit", uid, pid, why, "refused a call from inside a run");
-            Err(status::refuse(
-                Reason::InsideRun,
-                format!("a process inside a run may not use the control socket: {why}"),
-                "call from a shell of the host, outside of containers and runs",
-            ))
-        }
-        Refusal::Unknown { why } => {
-            tracing::warn!(target: "audit", uid, pid, why, "refused a call of an unknown process");
-            Err(status::refuse(
-                Reason::PeerUnknown,
-                format!("the calling process is not known: {why}"),
-                "call from the pid namespace that clearmld runs in, with a process that stays until it is answered",
-            ))
-        }
-    }
+    Err(match refusal {
+        Refusal::Inside { why } => status::refuse(
+            Reason::InsideRun,
+            format!("a process inside a run may not use the control socket: {why}"),
+            "call from a shell of the host, outside of containers and runs",
+        ),
+        Refusal::Unknown { why } => status::refuse(
+            Reason::PeerUnknown,
+            format!("the calling process is not known: {why}"),
+            "call from the pid namespace that clearmld runs in, with a process that stays until it is answered",
+        ),
+    })
 }
 
 // === impl Caller ===

@@ -132,9 +132,11 @@ impl From<ServerError> for Status {
                 what,
                 "see `clearmlctl status`, check the network and the server, and try again",
             ),
-            ServerError::Unauthorized { .. } => {
-                refuse(Reason::ServerCredentials, what, "correct api.credentials in clearml.conf and restart clearmld")
-            }
+            ServerError::Unauthorized { .. } => refuse(
+                Reason::ServerCredentials,
+                what,
+                "give it others with `clearmlctl init --force`, or correct api.credentials in clearml.conf and restart clearmld",
+            ),
             ServerError::Rejected { code, subcode, .. } => {
                 let (code, next) = rejected(code, subcode);
                 refuse(Reason::ServerRejected(code), what, next)
@@ -151,7 +153,7 @@ impl From<ServerError> for Status {
 }
 
 const NOT_CONFIGURED: &str =
-    "set api.api_server and api.credentials in clearml.conf and restart clearmld, or start it with --local";
+    "run `clearmlctl init` as root, or set api.api_server and api.credentials in clearml.conf and restart clearmld";
 
 /// The server's codes, server-api 1.5.
 fn rejected(code: u16, subcode: u32) -> (Code, &'static str) {

@@ -4,6 +4,7 @@
 //! token or failure. While a token still lives, its renewal delays nobody but the one who does it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
@@ -17,6 +18,7 @@ use super::http::{Http, Identity, Outcome, Request};
 use super::patience::Patience;
 use super::token::Token;
 use crate::domain::ids::UnixMillis;
+use crate::domain::notice::Notice;
 use crate::engine::handle::ServerLink;
 
 /// After a renewal that failed, while the old token still lives.
@@ -34,6 +36,8 @@ pub(super) struct Session {
     /// No request before this: the server's Retry-After, for all callers.
     not_before: watch::Sender<Option<Instant>>,
     link: watch::Sender<ServerLink>,
+    /// Whether the last answer to our credentials was no.
+    refused: AtomicBool,
 }
 
 /// What those who waited at the gate need to know.
@@ -66,6 +70,7 @@ impl Session {
             gate: Mutex::default(),
             not_before: watch::Sender::new(None),
             link: watch::Sender::new(ServerLink::Unknown),
+            refused: AtomicBool::new(false),
         })
     }
 
@@ -80,6 +85,13 @@ impl Session {
     /// Calls with our own token: a refused one is replaced once, and the call repeated with the new one.
     pub(super) async fn call(&self, request: &Request) -> Result<Value, Failure> {
         let result = self.call_as_ourselves(request).await;
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// A login, and nothing else.
+    pub(super) async fn greet(&self) -> Result<(), Failure> {
+        let result = self.fresh_token(None, &mut Patience::begin()).await.map(drop);
         self.note(result.as_ref().err());
         result
     }
@@ -217,10 +229,13 @@ impl Session {
 
     /// Whether the server could be reached, for `status`. That it says no to something is an answer, too.
     fn note(&self, failure: Option<&Failure>) {
+        self.note_refusal(failure);
         let reason = match failure {
             None | Some(Failure::Rejected { .. }) => None,
             Some(Failure::Unreachable { reason, .. }) => Some(reason.clone()),
-            Some(Failure::Unauthorized { reason }) => Some(format!("it refuses the credentials: {reason}")),
+            Some(Failure::Unauthorized { reason }) => {
+                Some(format!("it refuses the credentials: {reason}; give it others with `clearmlctl init --force`"))
+            }
             Some(Failure::Incomprehensible { reason }) => Some(format!("its answer is not understood: {reason}")),
         };
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -236,6 +251,25 @@ impl Session {
             *link = next;
             changed
         });
+    }
+}
+
+impl Session {
+    /// Says once that the credentials are refused, until they are accepted again.
+    fn note_refusal(&self, failure: Option<&Failure>) {
+        match failure {
+            None | Some(Failure::Rejected { .. }) => self.refused.store(false, Ordering::Relaxed),
+            Some(Failure::Unauthorized { reason }) => {
+                if !self.refused.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        MESSAGE_ID = Notice::LoginRefused.id(),
+                        reason,
+                        "login_refused: the ClearML server refuses the credentials"
+                    );
+                }
+            }
+            Some(Failure::Unreachable { .. } | Failure::Incomprehensible { .. }) => {}
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::hocon::{Kind, Position, Value};
 use super::origin::{ConfigError, Origin};
 use super::reader::Reader;
 use super::settings;
+use crate::domain::journal::Limits;
 
 /// clearmld's own settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct OwnConfig {
     pub stop_grace: Duration,
     /// Bytes of output of one Run.
     pub spool_budget: u64,
+    /// How much of a Run's output goes to the journal; none for none.
+    pub journal: Option<Limits>,
     /// Between two polls of the queues, when all is well.
     pub poll_interval: Duration,
     /// Between two status reports of a worker.
@@ -125,6 +128,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
             InstallerChoice::Uv
         }
     };
+    let lines = number(reader, "clearmld.journal_lines_per_second", 0..=10_000, 20);
     let poll = Some("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC");
     let report = Some("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC");
     OwnConfig {
@@ -132,6 +136,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         uids,
         stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
         spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
+        journal: journal(lines, number(reader, "clearmld.journal_budget_mib", 1..=1 << 20, 16)),
         poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
         report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
         installer,
@@ -140,4 +145,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
     }
+}
+
+fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {
+    let lines_per_second = u32::try_from(lines_per_second).unwrap_or(u32::MAX);
+    (lines_per_second > 0).then_some(Limits { lines_per_second, budget: budget_mib << 20 })
 }

@@ -29,6 +29,21 @@ pub enum Takes {
     Truth,
 }
 
+impl std::fmt::Display for Takes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
+        match *self {
+            Self::Text => f.write_str("text"),
+            Self::OneOf(words) => {
+                f.write_str(&words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "))
+            }
+            Self::Number(least, most) => write!(f, "number, {least} to {most}"),
+            Self::Seconds(least, most) => write!(f, "seconds, {} to {}", seconds(least), seconds(most)),
+            Self::Truth => f.write_str("true or false"),
+        }
+    }
+}
+
 /// A key of clearml.conf that clearmld does what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Honoured {
@@ -72,6 +87,18 @@ pub const SETTINGS: &[Setting] = &[
         Takes::Number(1, 1 << 20),
         "1024",
         "Output of one run that may wait on disk for the server, in MiB; what is more is counted and dropped.",
+    ),
+    setting(
+        "journal_lines_per_second",
+        Takes::Number(0, 10_000),
+        "20",
+        "Lines of output of one run that go to the journal too, each second; 50 times as many at once. 0: none.",
+    ),
+    setting(
+        "journal_budget_mib",
+        Takes::Number(1, 1 << 20),
+        "16",
+        "Output of one run that goes to the journal, all in all, in MiB.",
     ),
     setting(
         "poll_interval_seconds",

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod init;
 pub mod task;
 pub mod worker;
 
+use init::Init;
 use task::{Queue, Submit, Task};
 use worker::Worker;
 
@@ -54,6 +56,8 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give this host a ClearML server and its key pair, and a first worker
+    Init(Box<Init>),
     /// Show how the host, the server and the workers are
     Status,
     /// Declare workers, and start and stop them
@@ -83,6 +87,8 @@ impl Command {
     #[must_use]
     pub fn follows(&self) -> bool {
         match self {
+            // It waits for a person.
+            Self::Init(_) => true,
             Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status

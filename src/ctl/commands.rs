@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::render::table::Look;
 
 mod host;
+mod init;
 mod patience;
 mod run;
 mod submit;
@@ -40,10 +41,15 @@ impl Desk<'_> {
 }
 
 pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
+    // It may have no daemon to ask yet.
+    if let Command::Init(asked) = &cli.command {
+        return init::run(&cli.global, asked, console).await;
+    }
     // What is wrong with the caller's own files is said before the daemon is asked.
     let submission = match &cli.command {
         Command::Submit(submit) => Some(submit::request(submit)?),
-        Command::Status
+        Command::Init(_)
+        | Command::Status
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Queue(_)
@@ -55,6 +61,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let channel = connection::connect(cli.global.socket.as_deref()).await?;
     let desk = Desk { channel, console };
     match &cli.command {
+        Command::Init(_) => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,

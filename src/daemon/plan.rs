@@ -11,6 +11,7 @@ use crate::config::{
     self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, ServerConfig, Sourced,
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
+use crate::domain::journal::Limits;
 use crate::domain::script::ScriptChoices;
 use crate::engine::Settings;
 use crate::engine::ports::ServerIdentity;
@@ -49,6 +50,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// Which server.
     pub server: Server,
+    /// Why there is none, with the next step.
+    pub not_configured: Option<String>,
     /// How its certificate is checked.
     pub verify: Verify,
     /// `api.auth.request_token_expiration_sec`.
@@ -61,6 +64,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// How much of a Run's output goes to the journal; none for none.
+    pub journal: Option<Limits>,
     /// How scripts are read.
     pub choices: ScriptChoices,
     /// pip instead of uv.
@@ -127,6 +132,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
+            journal: self.journal,
             server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
             choices: self.choices.clone(),
@@ -167,7 +173,7 @@ impl Plan {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
-        let Config { state_dir, socket, local, server, agent, own, .. } = config;
+        let Config { state_dir, socket, local, server, agent, own, unconfigured, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -184,24 +190,29 @@ impl Plan {
         };
         let server = match (local, server) {
             (Some(address), _) => embedded(address),
-            (None, Some(server)) => remote(server),
+            (None, Some(server)) => {
+                let (addresses, credentials) = addressed(server);
+                Server::Remote { addresses, credentials }
+            }
             (None, None) => Server::None,
         };
-        if matches!(server, Server::None) {
-            settings.remarks.push(NOT_CONFIGURED.to_owned());
-        }
+        let not_configured =
+            matches!(server, Server::None).then(|| unconfigured.unwrap_or_else(|| NOT_CONFIGURED.to_owned()));
+        settings.remarks.extend(not_configured.clone());
         let packages = agent.packages;
         let pip = own.installer == InstallerChoice::Pip;
         Self {
             state_dir: state_dir.value,
             socket: socket.value,
             server,
+            not_configured,
             verify,
             request_token_expiration_s,
             settings,
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
             spool_budget: own.spool_budget,
+            journal: own.journal,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.
                 installer: Installer::Pip,
@@ -234,14 +245,15 @@ impl Plan {
 
 /// The configuration, wherever it is: it may hold the key pair, and be readable for more users than it should be.
 fn hidden(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().map(|file| &file.value).chain(&config.included).chain(&config.own_file);
+    let files = config.file.iter().map(|file| &file.value).chain(&config.included);
+    let files = files.chain(&config.credential).chain(&config.own_file);
     // The shim has another working directory.
     let files = files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).chain(files).collect()
 }
 
-const NOT_CONFIGURED: &str = "no ClearML server is configured: put the credentials block of its web UI (Settings > Workspace) \
-    into clearml.conf and restart clearmld, or start it with --local";
+const NOT_CONFIGURED: &str = "no ClearML server is configured: run `clearmlctl init` as root with the credentials block of \
+    its web UI (Settings > Workspace), put that block into clearml.conf and restart clearmld, or start it with --local";
 
 fn embedded(address: Option<SocketAddr>) -> Server {
     let api = address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8008));
@@ -253,7 +265,7 @@ fn embedded(address: Option<SocketAddr>) -> Server {
     Server::Local { api, files: SocketAddr::new(api.ip(), files) }
 }
 
-fn remote(server: ServerConfig) -> Server {
+pub(super) fn addressed(server: ServerConfig) -> (ServerAddresses, ClientCredentials) {
     let text = |url: Option<Sourced<String>>| url.map(|url| url.value).unwrap_or_default();
     let addresses = ServerAddresses { api: server.api.value, web: text(server.web), files: text(server.files) };
     let credentials = match server.credentials {
@@ -262,10 +274,10 @@ fn remote(server: ServerConfig) -> Server {
         }
         Credentials::Token(token) => ClientCredentials::Token(token.value),
     };
-    Server::Remote { addresses, credentials }
+    (addresses, credentials)
 }
 
-fn verify(choice: &config::Verify) -> Verify {
+pub(super) fn verify(choice: &config::Verify) -> Verify {
     match choice {
         config::Verify::System => Verify::Yes,
         config::Verify::Authority(file) => Verify::CaFile(file.clone()),

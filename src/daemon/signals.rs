@@ -5,6 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Plan;
+use crate::domain::notice::Notice;
 use crate::host::notify;
 
 /// Listening from before READY on: a signal that comes early is not lost.
@@ -45,7 +46,9 @@ fn reload(plan: &Plan) {
         Ok(()) => {
             tracing::info!("the configuration is well-formed; restart clearmld to use what has changed (runs go on)")
         }
-        Err(errors) => tracing::error!("the configuration was not taken:\n{errors}"),
+        Err(errors) => {
+            tracing::error!(MESSAGE_ID = Notice::ConfigurationKept.id(), "the configuration was not taken:\n{errors}")
+        }
     }
     notify::reloaded();
 }

@@ -107,6 +107,14 @@ word_id! {
     StateId, "state id"
 }
 
+impl RunId {
+    /// The unit that it runs as, where systemd starts it.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("clearml-run-{self}.service")
+    }
+}
+
 /// A Worker's name, which is also its worker id at the server (`host:gpu0,1`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

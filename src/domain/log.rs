@@ -52,7 +52,7 @@ pub fn cut(bytes: &[u8], flush: bool) -> Option<Piece> {
 }
 
 /// Where the last whole UTF-8 character ends; all of it, when what is cut off is no beginning of one.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(super) fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     for start in (tail..bytes.len()).rev() {
         let need = match bytes[start] {

@@ -248,7 +248,6 @@ impl Core {
     fn check(&mut self, ended: Result<(), tokio::task::JoinError>) {
         if let Err(error) = ended {
             // A bug of ours: say so loudly, keep serving the others. The Run's record is where it was.
-            tracing::error!(%error, "a task of the engine broke");
             self.emit("internal_error", None, None, format!("a task of the engine broke: {error}"));
         }
     }

@@ -73,6 +73,7 @@ impl Outfitter for FakeOutfitter {
             tools: Vec::new(),
             stop_grace_ms: 10,
             spool_budget: 1 << 20,
+            journal: None,
             devices: Vec::new(),
             source: SourceSpec { repository: None, overlay: Overlay::None },
             environment: EnvironmentSpec {

@@ -10,12 +10,14 @@ use super::users::UserPolicy;
 use super::uv::Uv;
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::{
-    self, Caches, GitCredential, Identity, Installer, Isolation, ProgramSpec, RunSpec, Secrets,
+    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Secrets,
 };
+use crate::domain::journal::Limits;
 use crate::domain::run::RunRecord;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
 use crate::engine::ports::{OutfitError, Outfitter, PayloadToken};
+use crate::sys::journal;
 
 /// What the operator and the host say about every Run.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Outfits {
     pub grace_ms: u64,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// How much of a Run's output goes to the journal, where there is one; none for none.
+    pub journal: Option<Limits>,
     /// The server, as the payload reaches it.
     pub server: ServerAddresses,
     /// `api.verify_certificate` is off.
@@ -124,6 +128,7 @@ impl Outfitter for Outfits {
             tools,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
+            journal: self.journal(record),
             devices: devices(&record.gpus),
             source: plan.source,
             environment: plan.environment,
@@ -151,6 +156,18 @@ impl Outfits {
             packages: domain.join("packages"),
             environments: domain.join("environments"),
         }
+    }
+
+    fn journal(&self, record: &RunRecord) -> Option<JournalSpec> {
+        let limits = self.journal?;
+        let socket = PathBuf::from(journal::SOCKET);
+        socket.exists().then(|| JournalSpec {
+            socket,
+            worker: record.worker.clone(),
+            queue: record.queue.name.clone(),
+            lines_per_second: limits.lines_per_second,
+            budget: limits.budget,
+        })
     }
 
     /// What clearml-agent.md 3.8 lists, each CLEARML_ variable with its TRAINS_ twin; nothing of the daemon's own.

@@ -125,7 +125,7 @@ impl Shim {
             match place.try_lock().map_err(disk(stage, "lock the environment"))? {
                 Some(lock) => return Ok(lock),
                 None if !said => {
-                    self.spool.say("another run is building the same environment; waiting for it");
+                    self.say("another run is building the same environment; waiting for it");
                     said = true;
                 }
                 None => {}

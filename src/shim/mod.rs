@@ -12,7 +12,7 @@
 //! | [`tree`], [`init`], [`descendants`], [`cgroup`] | the processes of a stage, and their end |
 //! | [`rootfs`], [`privileges`] | what separates them from the host |
 //! | [`environment`], [`walk`] | finished environments, sealed |
-//! | [`spool`], [`last_line`] | their output |
+//! | [`spool`], [`last_line`], [`journal`] | their output |
 //! | [`stage`] | the other end, inside |
 //! | [`probe`] | whether namespaces can be had here |
 
@@ -23,6 +23,7 @@ mod environment;
 mod ground;
 mod inbox;
 mod init;
+mod journal;
 mod last_line;
 mod payload;
 mod privileges;
@@ -48,6 +49,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use self::cgroup::Cgroup;
 use self::inbox::Inbox;
+use self::journal::Journal;
 use self::record::Reserved;
 use self::spool::Spool;
 use self::watch::Stopping;
@@ -102,6 +104,7 @@ struct Shim {
     cgroup: Option<Cgroup>,
     inbox: Inbox,
     spool: Spool,
+    journal: Option<Journal>,
     started: Started,
     progress: Progress,
     stop: Option<Stopping>,
@@ -220,6 +223,7 @@ impl Shim {
         };
         let stage_program = stage_program.to_owned();
         let (stop, killed, began) = (None, false, Instant::now());
+        let journal = Journal::open(&spec, &secrets, 0);
         let shim = Self {
             directory,
             stage_program,
@@ -228,6 +232,7 @@ impl Shim {
             cgroup,
             inbox,
             spool,
+            journal,
             started,
             progress,
             stop,
@@ -244,6 +249,10 @@ impl Shim {
             None => self.course(),
         };
         self.spool.sync();
+        let at_ms = self.now_ms();
+        if let Some(journal) = &mut self.journal {
+            journal.end(at_ms);
+        }
         let record = ExitRecord {
             version: VERSION,
             run: self.spec.run.clone(),
@@ -261,7 +270,24 @@ impl Shim {
             cgroup.remove();
         }
         reserved.fill(&record).map_err(in_directory("write", &self.directory.join(file::EXIT)))?;
+        if let Some(journal) = self.journal {
+            journal.linger();
+        }
         Ok(Performed::Recorded)
+    }
+
+    /// Takes output of the payload: into the spool first, then into the journal.
+    fn take(&mut self, bytes: &[u8]) {
+        self.spool.take(bytes);
+        let (stage, now) = (self.progress.stage, self.now_ms());
+        if let Some(journal) = &mut self.journal {
+            journal.take(stage, bytes, now);
+        }
+    }
+
+    /// A line of our own in the output.
+    fn say(&mut self, text: &str) {
+        self.take(format!("[clearmld] {text}\n").as_bytes());
     }
 
     fn disk_is_full(&self) -> bool {
@@ -272,6 +298,9 @@ impl Shim {
     /// Notes something that the sandbox could not have, for `clearmlctl status`.
     fn lacks(&mut self, what: String) {
         log(&what);
+        if let Some(journal) = &mut self.journal {
+            journal.remark(&what);
+        }
         if !self.started.missing.contains(&what) {
             self.started.missing.push(what);
             let _ = durable::write_json(&self.directory.join(file::STARTED), &self.started);

@@ -59,11 +59,6 @@ impl Spool {
         }
     }
 
-    /// A line of our own, on a line of its own.
-    pub(super) fn say(&mut self, text: &str) {
-        self.take(format!("[clearmld] {text}\n").as_bytes());
-    }
-
     /// Bytes that did not fit.
     #[must_use]
     pub(super) fn dropped(&self) -> u64 {

@@ -1,11 +1,12 @@
 //! The one loop that waits for a stage: its output, its answer, what init says, signals, and the clock of a stop.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::journal::Journal;
 use super::tree::Tree;
 use super::word::Word;
 use super::{Shim, log};
@@ -46,8 +47,9 @@ impl Shim {
         let mut ears = Ears::of(&tree);
         let mut buffer = vec![0; CHUNK];
         let end = loop {
-            let wait_ms = self.press(&tree);
-            if let Err(error) = ears.wait(&self.inbox, wait_ms) {
+            let wait_ms = earlier(self.press(&tree), self.journal_due_in());
+            let journal = self.journal.as_ref().and_then(Journal::waits_for);
+            if let Err(error) = ears.wait(&self.inbox, journal, wait_ms) {
                 // Nothing to be done but to look again; never in a hot loop.
                 log(&format!("cannot wait: {error}"));
                 std::thread::sleep(std::time::Duration::from_millis(100));
@@ -56,6 +58,7 @@ impl Shim {
             ears.output = ears.output.filter(|pipe| self.hear(pipe, &mut buffer) != Heard::End);
             ears.collect(&mut buffer);
             self.heed(&tree, &mut ears);
+            self.tend_journal();
             if let Some(end) = tree.reap() {
                 break end;
             }
@@ -70,6 +73,10 @@ impl Shim {
         }
         ears.collect(&mut buffer);
         self.heed(&tree, &mut ears);
+        let now = self.now_ms();
+        if let Some(journal) = &mut self.journal {
+            journal.end_line(now);
+        }
         Outcome { end: ears.inner.unwrap_or(end), report: ears.report_bytes, failed: ears.failed }
     }
 
@@ -128,7 +135,7 @@ impl Shim {
         match rustix::io::read(pipe, &mut *buffer) {
             Ok(0) => Heard::End,
             Ok(count) => {
-                self.spool.take(&buffer[..count]);
+                self.take(&buffer[..count]);
                 Heard::Something
             }
             Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
@@ -153,9 +160,25 @@ impl Shim {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    fn journal_due_in(&self) -> Option<u64> {
+        self.journal.as_ref()?.due_in(self.now_ms())
+    }
+
+    fn tend_journal(&mut self) {
+        let now = self.now_ms();
+        if let Some(journal) = &mut self.journal {
+            journal.tick(now);
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// The earlier of two times, of which each may be never.
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,13 +213,14 @@ impl<'a> Ears<'a> {
         }
     }
 
-    /// Until something can be read, or so long.
-    fn wait(&self, inbox: &impl AsFd, ms: Option<u64>) -> io::Result<()> {
+    /// Until something can be read, or written to the journal, or so long.
+    fn wait(&self, inbox: &impl AsFd, journal: Option<BorrowedFd<'_>>, ms: Option<u64>) -> io::Result<()> {
         let mut descriptors = vec![PollFd::from_borrowed_fd(inbox.as_fd(), PollFlags::IN)];
         // A pipe that has hung up is left out, or this would return at once for ever.
         for pipe in [self.output, self.report, self.words].into_iter().flatten() {
             descriptors.push(PollFd::new(pipe, PollFlags::IN));
         }
+        descriptors.extend(journal.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::OUT)));
         let timeout = ms.map(|ms| Timespec {
             tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
             tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or(0),

@@ -1,8 +1,9 @@
 //! The only room with unsafe code: system calls that no well-kept crate wraps safely. And what every room needs of the
-//! file system: durable writes, and the removal of what a payload made.
+//! file system and of journald: durable writes, the removal of what a payload made, and entries that never wait.
 
 pub mod durable;
 pub mod identity;
+pub mod journal;
 pub mod mount;
 pub mod process;
 #[cfg(feature = "daemon")]

@@ -38,6 +38,7 @@ impl World {
             devices: Vec::new(),
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
+            journal: None,
             source,
             environment: EnvironmentSpec {
                 python: None,

@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
 # Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`),
+<<<<<<< HEAD
 # in a booted machine (`e2e`) or packaging (`package`) needs: by apt where that is allowed, else by naming what to install.
 set -euo pipefail
 
 what=${1:?usage: host.sh build|test|systemd|e2e|package}
+=======
+# packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is allowed, else by naming what
+# to install.
+set -euo pipefail
+
+what=${1:?usage: host.sh build|test|systemd|package|package-test}
+>>>>>>> main
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -42,6 +50,15 @@ if [ "$what" = package ]; then
   need debhelper dh
   need dh-apparmor dh_apparmor
   need rpm rpmbuild
+fi
+if [ "$what" = package-test ]; then
+  need lintian lintian
+  need rpmlint rpmlint
+  need apparmor apparmor_parser
+  need man-db man
+  need zsh zsh
+  need fish fish
+  need mmdebstrap mmdebstrap
 fi
 if [ "$what" = test ]; then
   need procps ps

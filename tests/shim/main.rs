@@ -2,6 +2,7 @@
 
 mod ends;
 mod environment;
+mod journal;
 #[cfg(feature = "daemon")]
 mod launch;
 mod old_kernel;

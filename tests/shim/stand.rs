@@ -110,6 +110,7 @@ impl Stand {
             devices: Vec::new(),
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
+            journal: None,
             source: SourceSpec { repository: None, overlay: Overlay::None },
             environment: EnvironmentSpec {
                 python: None,

@@ -46,6 +46,7 @@ install -D -m 0755 -t "$root/usr/bin" "$bin/clearmld" "$bin/clearmlctl"
 install -D -m 0755 "$shim" "$root/usr/lib/clearmld/clearmld-shim"
 install -D -m 0644 -t "$root/usr/lib/systemd/system" "$repository"/systemd/*.service "$repository"/systemd/*.slice
 install -D -m 0644 "$repository/systemd/clearmld.sysusers" "$root/usr/lib/sysusers.d/clearmld.conf"
+install -D -m 0644 -t "$root/usr/lib/systemd/catalog" "$repository/systemd/clearmld.catalog"
 install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service.d/local.conf"
 install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
 install -D -m 0644 -t "$root/check" "$here"/inside/*

@@ -11,9 +11,9 @@ use crate::roff;
 const TEMPLATE: &str = include_str!("../../../packaging/man/clearmld.8.in");
 
 pub(crate) fn page() -> io::Result<Vec<u8>> {
-    let mut command = Arguments::command();
+    let mut command = Arguments::command().disable_help_flag(true).disable_version_flag(true);
     command.build();
-    let man = Man::new(command.disable_help_flag(true).disable_version_flag(true));
+    let man = Man::new(command);
     let mut head = roff::title("clearmld", 8).into_bytes();
     man.render_name_section(&mut head)?;
     man.render_synopsis_section(&mut head)?;

@@ -1,13 +1,12 @@
-//! clearmld.toml(5), clearmld-workers(5) and the default clearmld.toml.
+//! clearmld.toml(5) and the default clearmld.toml.
 
 use std::fmt::Write;
 
-use clearmld::config::settings::{HONOURED, SETTINGS, Setting, Takes};
+use clearmld::config::settings::{HONOURED, SETTINGS, Setting};
 
 use crate::roff;
 
 const TEMPLATE: &str = include_str!("../../../packaging/man/clearmld.toml.5.in");
-const WORKERS: &str = include_str!("../../../packaging/man/clearmld-workers.5.in");
 /// Of a line in the default file.
 const WIDTH: usize = 100;
 
@@ -28,28 +27,10 @@ pub(crate) fn page() -> Vec<u8> {
     roff::filled(TEMPLATE, &[("TITLE", &title), ("SETTINGS", &settings), ("HONOURED", &honoured)]).into_bytes()
 }
 
-pub(crate) fn workers_page() -> Vec<u8> {
-    roff::filled(WORKERS, &[("TITLE", &roff::title("clearmld-workers", 5))]).into_bytes()
-}
-
 fn item(setting: &Setting) -> String {
     let default = setting.default.map(|default| format!("Default: {default}."));
     let text: Vec<String> = std::iter::once(setting.meaning.to_owned()).chain(default).collect();
-    roff::item(setting.key, &roff::escaped(&takes(setting.takes)), &text)
-}
-
-fn takes(takes: Takes) -> String {
-    match takes {
-        Takes::Text => "text".to_owned(),
-        Takes::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
-        Takes::Number(least, most) => format!("number, {least} to {most}"),
-        Takes::Seconds(least, most) => format!("seconds, {} to {}", seconds(least), seconds(most)),
-        Takes::Truth => "true or false".to_owned(),
-    }
-}
-
-fn seconds(ms: u64) -> String {
-    std::time::Duration::from_millis(ms).as_secs_f64().to_string()
+    roff::item(setting.key, &roff::escaped(&setting.takes.to_string()), &text)
 }
 
 fn capitalised(text: &str) -> String {
@@ -61,7 +42,7 @@ fn capitalised(text: &str) -> String {
 pub(crate) fn default_file() -> String {
     let mut out = String::from(
         "# Settings of clearmld; clearmld.toml(5) explains them. Each line shows the default.\n\
-         # After a change: systemctl restart clearmld (tasks go on).\n",
+         # After a change: `clearmlctl plan` says whether to reload or to restart clearmld (tasks go on).\n",
     );
     for setting in SETTINGS {
         out.push('\n');

@@ -116,7 +116,7 @@ pub(in crate::ctl) fn status(look: Look, status: &v1::HostStatus) -> String {
 
 fn server(now: i64, server: &v1::Server) -> String {
     if server.api_url.is_empty() {
-        return "none configured".to_owned();
+        return "not configured: run `clearmlctl init`".to_owned();
     }
     let mut text = cell(&server.api_url);
     if let Some(version) = &server.version {

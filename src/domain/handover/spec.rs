@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::journal::JournalSpec;
 use crate::domain::ids::{RunId, TaskId};
 
 /// What a Run is, whole: the shim needs nothing else and asks nobody.
@@ -35,6 +36,9 @@ pub struct RunSpec {
     pub stop_grace_ms: u64,
     /// Bytes that the spool may hold on disk; beyond it output is counted and dropped, never waited for.
     pub spool_budget: u64,
+    /// What of the output goes to the journal; none where there is no journal or it is not wanted.
+    #[serde(default)]
+    pub journal: Option<JournalSpec>,
     /// Where the code comes from.
     pub source: SourceSpec,
     /// What it needs.

@@ -15,7 +15,6 @@ impl Core {
         });
         match (&self.disk, &short) {
             (None, Some(remark)) => {
-                tracing::warn!("{remark}");
                 self.emit("disk_full", None, None, remark.clone());
             }
             (Some(_), None) => {

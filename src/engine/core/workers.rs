@@ -151,18 +151,22 @@ impl Core {
     }
 
     fn note_missing(&mut self, asked: &[QueueId], views: &[QueueView]) {
+        let mut news = Vec::new();
         for post in self.posts.values_mut() {
             let gone = |queue: &&QueueRef| asked.contains(&queue.id) && !views.iter().any(|view| view.id == queue.id);
             let gone: Vec<&str> = post.worker.queues.iter().filter(gone).map(|queue| queue.name.as_str()).collect();
             if !gone.is_empty() {
                 let reason = format!("the server has no queue {} any more", gone.join(", "));
                 if post.problem.as_ref() != Some(&reason) {
-                    tracing::warn!(CLEARML_WORKER = %post.worker.name, reason, "a worker's queue is gone");
+                    news.push((post.worker.name.clone(), reason.clone()));
                 }
                 post.problem = Some(reason);
             } else if post.worker.queues.iter().any(|queue| asked.contains(&queue.id)) {
                 post.problem = None;
             }
+        }
+        for (worker, reason) in news {
+            self.emit("queue_gone", Some(worker), None, reason);
         }
     }
 

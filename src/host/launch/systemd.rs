@@ -5,6 +5,7 @@
 //! the daemon has said READY=1.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,8 +13,9 @@ use tokio::time::sleep;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::cgroup_tree::{self, Tree};
+use super::confinement;
 use super::supervised;
-use crate::domain::handover::{ProcessIdentity, RunSpec, Started, file};
+use crate::domain::handover::{JournalSpec, ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
@@ -32,6 +34,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Systemd {
     shim: PathBuf,
     manager: Manager,
+    /// See [`Systemd::also`].
+    wanted: Vec<&'static str>,
+    /// This systemd knows less than it takes to confine Runs.
+    plain: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -49,21 +55,48 @@ impl Systemd {
         // A bus without systemd behind the name answers with an error here, not at the first launch.
         let peer = Some("org.freedesktop.DBus.Peer");
         manager.bus.call_method(Some(NAME), PATH, peer, "Ping", &()).await?;
-        Ok(Self { shim, manager })
+        Ok(Self { shim, manager, wanted: Vec::new(), plain: AtomicBool::new(false) })
+    }
+
+    /// Confines Runs by one more yes-or-no property, where systemd knows it.
+    #[must_use]
+    pub fn also(mut self, property: &'static str) -> Self {
+        self.wanted.push(property);
+        self
+    }
+
+    /// Starts the unit, confined as far as systemd knows how.
+    async fn start(&self, run: &RunId, properties: Properties<'_>, confinement: Properties<'_>) -> zbus::Result<()> {
+        let unit = run.unit();
+        let start = async |properties: &Properties<'_>| {
+            let none: Vec<(&str, Properties<'_>)> = Vec::new();
+            let body = (unit.as_str(), "fail", properties, none);
+            self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await.map(drop)
+        };
+        if !self.plain.load(Ordering::Relaxed) {
+            let confined: Properties<'_> = properties.iter().chain(&confinement).cloned().collect();
+            match start(&confined).await {
+                Err(error) if is_unknown_property(&error) => {
+                    tracing::warn!(%error, "this systemd cannot confine the units of runs; they start without");
+                    self.plain.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        start(&properties).await
     }
 }
 
-fn unit(run: &RunId) -> String {
-    format!("clearml-run-{run}.service")
+type Properties<'a> = Vec<(&'static str, Variant<'a>)>;
+
+/// What systemd says of a property, or of a value of it, that it does not know.
+fn is_unknown_property(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error::{InvalidArgs, PropertyReadOnly, UnknownProperty};
+    matches!(error, zbus::Error::FDO(error) if matches!(**error, PropertyReadOnly(_) | InvalidArgs(_) | UnknownProperty(_)))
 }
 
 /// The properties of a Run's unit.
-fn properties<'a>(
-    shim: &'a str,
-    directory: &'a str,
-    description: String,
-    grace_ms: u64,
-) -> Vec<(&'static str, Variant<'a>)> {
+fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_ms: u64) -> Properties<'a> {
     let command = vec![(shim, vec![shim, "run", directory], false)];
     let stop = Duration::from_millis(grace_ms).saturating_add(BEYOND_GRACE);
     let stop = u64::try_from(stop.as_micros()).unwrap_or(u64::MAX);
@@ -89,13 +122,26 @@ fn properties<'a>(
     ]
 }
 
+/// journald's own limit, above the shim's: what the shim says of lines that it left out must get through.
+fn journal_limits<'a>(journal: &JournalSpec) -> [(&'static str, Variant<'a>); 2] {
+    let interval = Duration::from_secs(30);
+    let burst = journal.lines_per_second.saturating_mul(100).saturating_add(1000);
+    [
+        ("LogRateLimitIntervalUSec", Variant::from(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))),
+        ("LogRateLimitBurst", Variant::from(burst)),
+    ]
+}
+
 #[async_trait]
 impl Launcher for Systemd {
     fn describe(&self) -> LauncherDescription {
-        let missing = match Tree::find() {
-            Some(_) => Vec::new(),
-            None => vec!["no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned()],
-        };
+        let mut missing = Vec::new();
+        if Tree::find().is_none() {
+            missing.push("no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned());
+        }
+        if self.plain.load(Ordering::Relaxed) {
+            missing.push("this systemd cannot confine the units of runs: only the sandbox confines a task".to_owned());
+        }
         LauncherDescription { name: "systemd", missing }
     }
 
@@ -116,12 +162,17 @@ impl Launcher for Systemd {
         let text =
             |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| failed(format!("{path:?} is no UTF-8")));
         let (shim, directory_text) = (text(&self.shim)?, text(directory)?);
-        let properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
-        let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-        let body = (unit(run), "fail", properties, none);
+        let mut properties = properties(&shim, &directory_text, description, spec.stop_grace_ms);
+        if let Some(journal) = &spec.journal {
+            properties.extend(journal_limits(journal));
+        }
+        // STATE/runs/RUN
+        let state = text(directory.ancestors().nth(2).unwrap_or(directory))?;
+        let mut confinement = confinement::properties(&state);
+        confinement.extend(self.wanted.iter().map(|property| (*property, Variant::from(true))));
         loop {
-            match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
-                Ok(_) => break,
+            match self.start(run, properties.clone(), confinement.clone()).await {
+                Ok(()) => break,
                 // A call before this one, whose answer was lost.
                 Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => break,
                 // The host is on its way down, and starts nothing more. The Run stays where it is in the ledger, and
@@ -138,7 +189,7 @@ impl Launcher for Systemd {
         let tree = Tree::find()?;
         let init = tree.of("1")?;
         let top = if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init };
-        Some(top.join(SLICE).join(unit(run)))
+        Some(top.join(SLICE).join(run.unit()))
     }
 
     fn alive(&self, shim: &ProcessIdentity) -> bool {
@@ -154,7 +205,7 @@ impl Launcher for Systemd {
     }
 
     async fn sweep(&self, run: &RunId) -> Result<(), LaunchError> {
-        let unit = unit(run);
+        let unit = run.unit();
         let failed = |error: zbus::Error| LaunchError::Failed {
             operation: "end what is left of a run's unit",
             reason: error.to_string(),
@@ -221,5 +272,14 @@ mod tests {
         assert_eq!(signature("TimeoutStopUSec"), "t");
         assert_eq!(signature("Delegate"), "b");
         assert_eq!(signature("UMask"), "u");
+        let confinement = confinement::properties("/var/lib/clearmld");
+        let signature = |name: &str| {
+            let value = confinement.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+            value.expect(name).value_signature().to_string()
+        };
+        assert_eq!(signature("CapabilityBoundingSet"), "t");
+        assert_eq!(signature("SystemCallFilter"), "(bas)");
+        assert_eq!(signature("SystemCallErrorNumber"), "i");
+        assert_eq!(signature("ReadWritePaths"), "as");
     }
 }

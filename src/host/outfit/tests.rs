@@ -13,6 +13,7 @@ fn outfits() -> Outfits {
         hidden: vec!["/etc/clearmld".into()],
         grace_ms: 10_000,
         spool_budget: 1 << 30,
+        journal: None,
         server: ServerAddresses {
             api: "http://a:8008".into(),
             web: "http://a:8080".into(),

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 import host
-from host import call, holds, must, show
+from host import call, holds, main_pid, must, show
 
 BEFORE = pathlib.Path("/var/lib/check/before.json")
 # What changes on any machine at any time, and what is the test's own.
@@ -28,10 +28,14 @@ PASSING = (
 def check(_boot):
     BEFORE.write_text(json.dumps(everything()))
     install("/check/clearmld.deb")
-    state = show(host.UNIT, "UnitFileState", "ActiveState")
-    holds("after the installation the service waits to be enabled", state["ActiveState"] == "inactive", state)
+    state = show(host.UNIT, "UnitFileState", "ActiveState", "StatusText")
+    up = (state["UnitFileState"], state["ActiveState"])
+    holds("the service is then enabled and up, as packages do it", up == ("enabled", "active"), state)
+    holds("and says that no server is configured", "no server configured" in state["StatusText"], state)
+    profile = pathlib.Path(f"/proc/{main_pid()}/attr/current").read_text().strip()
+    holds("AppArmor confines it", profile == "clearmld (enforce)", profile)
     paths = ["/usr/lib/systemd/system/clearmld.service", "/usr/lib/systemd/system/clearml.slice"]
-    verified = call("systemd-analyze", "verify", *paths)
+    verified = call("systemd-analyze", "verify", "--man=no", *paths)
     said = verified.stdout + verified.stderr
     holds("systemd-analyze verify has nothing to say about the units", not said and verified.returncode == 0, said)
 

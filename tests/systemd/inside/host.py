@@ -166,8 +166,12 @@ def explain(error):
     for line in (said + units + state).splitlines():
         print(f"# {line}")
     for entry in journal("_COMM=clearmld", "-n", "30"):
-        if "ERROR" in entry:
-            print(f"# {entry['MESSAGE']}: {entry['ERROR']}")
+        if "CLEARML_ERROR" in entry:
+            print(f"# {entry['MESSAGE']}")
+    for run in (ask("run", "list") or {"runs": []})["runs"]:
+        if run["live"]:
+            lines = call("clearmlctl", "run", "logs", run["id"], "--tail", "15", "--output", "json").stdout.splitlines()
+            print(*(f"# {line}" for line in lines), sep="\n")
     for directory, _, names in os.walk("/var/lib/clearmld/runs"):
         if "shim.log" in names:
             with open(os.path.join(directory, "shim.log")) as file:

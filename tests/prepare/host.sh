@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`),
-<<<<<<< HEAD
-# in a booted machine (`e2e`) or packaging (`package`) needs: by apt where that is allowed, else by naming what to install.
+# in a booted machine (`e2e`), packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is
+# allowed, else by naming what to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test|systemd|e2e|package}
-=======
-# packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is allowed, else by naming what
-# to install.
-set -euo pipefail
-
-what=${1:?usage: host.sh build|test|systemd|package|package-test}
->>>>>>> main
+what=${1:?usage: host.sh build|test|systemd|e2e|package|package-test}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package

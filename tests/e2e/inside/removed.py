@@ -9,7 +9,7 @@ from host import ask, call, holds, identity, must, until, unit_of
 
 
 def check(_boot):
-    run = next(run for run in ask("run", "list")["runs"] if run["live"])
+    run = next(run for run in ask("run", "list") if run["live"])
     program = identity(run["stage_pid"])
     must("systemctl", "stop", host.UNIT)
     holds("systemctl stop leaves a run as it is", identity(program[0]) == program, run)

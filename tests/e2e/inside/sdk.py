@@ -5,7 +5,7 @@ from host import ask, holds, journal, log, settled, submit
 def check(_boot):
     code = ("--repo", "file:///check/repository.git", "--branch", "main", "--entry-point", "train.py")
     task = submit(*code, name="train")
-    ended = settled(task)
+    ended = settled(task, 120)
     text = log(task)
     holds("an SDK task from git completes", ended["end"]["cause"] == "completed", (ended, text))
     holds("its log is at the server", "epoch 2\n" in text and "trained\n" in text, text)

@@ -109,14 +109,14 @@ def running(task):
     return until(f"task {task} runs its program", ask_for_it, 40)
 
 
-def settled(task):
+def settled(task, limit=40):
     """The Run of a task, once the server knows its end."""
 
     def ask_for_it():
         run = ask("run", "show", task)
         return run if run and run["phase"] == "settled" else None
 
-    return until(f"the end of task {task} is reported", ask_for_it, 40)
+    return until(f"the end of task {task} is reported", ask_for_it, limit)
 
 
 def unit_of(run):
@@ -168,7 +168,7 @@ def explain(error):
     for entry in journal("_COMM=clearmld", "-n", "30"):
         if "CLEARML_ERROR" in entry:
             print(f"# {entry['MESSAGE']}")
-    for run in (ask("run", "list") or {"runs": []})["runs"]:
+    for run in ask("run", "list") or []:
         if run["live"]:
             lines = call("clearmlctl", "run", "logs", run["id"], "--tail", "15", "--output", "json").stdout.splitlines()
             print(*(f"# {line}" for line in lines), sep="\n")

@@ -55,12 +55,14 @@ impl<'a> Site<'a> {
             ("UV_CACHE_DIR", cache.as_str()),
             // The environment is sealed and shared: its files must not be those of a cache that the next build may write.
             ("UV_LINK_MODE", "copy"),
-            // Nobody can write .pyc files into it later.
-            ("UV_COMPILE_BYTECODE", "1"),
             ("UV_PYTHON_DOWNLOADS", "never"),
             ("UV_NO_PROGRESS", "1"),
         ] {
             self.variables.insert(name.to_owned(), value.to_owned());
+        }
+        // Nobody can write .pyc files into it later. Told both ways, uv refuses.
+        if !self.order.spec.environment.extra_arguments.iter().any(|flag| flag.starts_with("--no-compile")) {
+            self.variables.insert("UV_COMPILE_BYTECODE".to_owned(), "1".to_owned());
         }
         let environment = &self.order.paths.environment;
         let next = "install the package python3-venv or another Python on the worker";

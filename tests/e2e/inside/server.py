@@ -24,13 +24,15 @@ WantedBy=multi-user.target
 PIP = "[global]\nno-index = true\nfind-links = /check/wheels\n"
 
 # Compiling some two thousand files that no task imports takes minutes of an emulated processor.
-AGENT = 'agent { package_manager { extra_pip_install_flags: ["--no-compile-bytecode"] } }\n'
+AGENT = 'agent { package_manager { extra_pip_install_flags: ["--no-compile"] } }\n'
 
 
 def check(_boot):
     pathlib.Path("/etc/systemd/system/clearml-server.service").write_text(UNIT)
     pathlib.Path("/etc/pip.conf").write_text(PIP)
-    pathlib.Path("/etc/clearmld/clearml.conf").write_text(AGENT)
+    agent = pathlib.Path("/etc/clearmld/clearml.conf")
+    agent.touch(0o600)
+    agent.write_text(AGENT)
     os.symlink("/check/bin/uv", "/usr/local/bin/uv")
     must("systemctl", "daemon-reload")
     must("systemctl", "enable", "--quiet", "--now", "clearml-server.service")

@@ -5,6 +5,8 @@ pub mod cause;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
+pub mod inventory;
+pub mod lease;
 pub mod log;
 pub mod machine;
 pub mod run;

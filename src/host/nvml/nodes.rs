@@ -75,8 +75,8 @@ pub(super) fn without_caps(places: &Places, nodes: &[PathBuf]) -> Option<String>
 pub(super) fn without_uvm(places: &Places) -> Option<String> {
     let missing = !places.dev.join("nvidia-uvm").exists();
     missing.then(|| {
-        "there are GPUs, but /dev/nvidia-uvm does not exist yet, without which CUDA does not work in a task: run \
-         `nvidia-modprobe -u -c0` at boot, or enable nvidia-persistenced"
+        "there are GPUs, but /dev/nvidia-uvm does not exist yet, without which CUDA does not work in a task: have \
+         `nvidia-modprobe -u -c0` run at boot"
             .to_owned()
     })
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod gpu;
 pub mod init;
 pub mod task;
 pub mod worker;
 
+use gpu::Gpu;
 use init::Init;
 use task::{Queue, Submit, Task};
 use worker::Worker;
@@ -66,6 +68,9 @@ pub enum Command {
     /// Look at runs (attempts at tasks), stop them, read their output
     #[command(subcommand)]
     Run(Run),
+    /// Look at the GPUs of this host
+    #[command(subcommand)]
+    Gpu(Gpu),
     /// Look at queues of the server
     #[command(subcommand)]
     Queue(Queue),
@@ -94,6 +99,7 @@ impl Command {
             Self::Status
             | Self::Worker(_)
             | Self::Run(_)
+            | Self::Gpu(_)
             | Self::Queue(_)
             | Self::Task(_)
             | Self::Drain

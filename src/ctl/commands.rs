@@ -9,6 +9,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
 
+mod gpu;
 mod host;
 mod init;
 mod patience;
@@ -52,6 +53,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Status
         | Command::Worker(_)
         | Command::Run(_)
+        | Command::Gpu(_)
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
@@ -68,6 +70,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Events(_) => host::events(&desk).await,
         Command::Worker(asked) => worker::run(&desk, asked).await,
         Command::Run(asked) => run::run(&desk, asked).await,
+        Command::Gpu(asked) => gpu::run(&desk, asked).await,
         Command::Queue(asked) => task::queue(&desk, asked).await,
         Command::Task(asked) => task::task(&desk, asked).await,
         Command::Submit(asked) => match submission {

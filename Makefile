@@ -80,6 +80,7 @@ test: prepare-test build shim
 # The shipped units in a container that systemd boots; needs root.
 test-systemd: build shim
 	tests=$$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+	  tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd && \
 	  tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim "$$tests" $(abspath $(TARGET_DIR))/systemd
 
 # The packages as they lie there, and installed into a root file system; needs root.

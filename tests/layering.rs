@@ -19,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Crates that belong to one place.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
+    ("bollard", &["src/host/container"]),
     ("reqwest", &["src/clearml"]),
     ("axum", &["src/server", "src/clearml"]),
     ("rusqlite", &["src/server"]),

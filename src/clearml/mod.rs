@@ -13,6 +13,7 @@
 mod absent;
 mod config;
 mod desk;
+mod diagnosis;
 mod events;
 mod failure;
 mod http;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 
 pub use absent::Absent;
 pub use config::{ClientConfig, ClientCredentials, ClientError, Verify};
+pub use diagnosis::ServerCheck;
 
 use crate::engine::handle::ServerLink;
 use crate::engine::ports::ServerIdentity;

@@ -72,6 +72,8 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
+    Doctor,
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -86,6 +88,7 @@ impl Command {
             Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
+            | Self::Doctor
             | Self::Worker(_)
             | Self::Run(_)
             | Self::Queue(_)

@@ -9,6 +9,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
 
+mod doctor;
 mod host;
 mod patience;
 mod run;
@@ -44,6 +45,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let submission = match &cli.command {
         Command::Submit(submit) => Some(submit::request(submit)?),
         Command::Status
+        | Command::Doctor
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Queue(_)
@@ -52,9 +54,14 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Drain
         | Command::Resume => None,
     };
+    if let Command::Doctor = &cli.command {
+        return doctor::run(cli.global.socket.as_deref(), console).await;
+    }
     let channel = connection::connect(cli.global.socket.as_deref()).await?;
     let desk = Desk { channel, console };
     match &cli.command {
+        // It has had its answer above: it can do without a daemon.
+        Command::Doctor => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,

@@ -42,6 +42,8 @@ pub(super) enum Failure {
     File { path: PathBuf, error: io::Error },
     /// `--follow` saw the task end otherwise than well.
     TaskEnded { task: String, status: String, reason: String },
+    /// `doctor` found something.
+    Unwell { failed: usize },
     /// This process.
     Runtime { why: String },
 }
@@ -63,7 +65,7 @@ impl Failure {
             Self::Timeout { .. } => TIMEOUT,
             Self::Refused(status) if reason(status) == Some("closing") => NOT_RUNNING,
             Self::Refused(status) => of_code(status.code()),
-            Self::Output(_) | Self::TaskEnded { .. } | Self::Runtime { .. } => FAILED,
+            Self::Output(_) | Self::TaskEnded { .. } | Self::Unwell { .. } | Self::Runtime { .. } => FAILED,
         }
     }
 
@@ -78,6 +80,7 @@ impl Failure {
             | Self::Output(_)
             | Self::File { .. }
             | Self::TaskEnded { .. }
+            | Self::Unwell { .. }
             | Self::Runtime { .. } => false,
         }
     }
@@ -118,6 +121,10 @@ impl Failure {
             }
             Self::TaskEnded { task, status, reason } => {
                 (format!("task {task} ended {status}: {reason}"), format!("its log is `clearmlctl task log {task}`"))
+            }
+            Self::Unwell { failed } => {
+                let things = if *failed == 1 { "one thing is".to_owned() } else { format!("{failed} things are") };
+                (format!("{things} wrong with this host"), "do what stands beside each, and ask again".to_owned())
             }
             Self::Runtime { why } => (format!("cannot start: {why}"), "look at the limits of this shell".to_owned()),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+mod alone;
 pub mod args;
 mod commands;
 mod connection;

@@ -3,6 +3,7 @@
 
 mod ends;
 mod plan;
+mod seeing;
 mod signals;
 
 use std::io;
@@ -16,7 +17,7 @@ use crate::api::{self, Door};
 use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::handover::Isolation;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
-use crate::engine::ports::{ClearMl, Desk, StoreError};
+use crate::engine::ports::{ClearMl, Desk, Store as _, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
@@ -82,27 +83,26 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         "systemd" => (Isolation::Namespaces, None),
         _ => launch::isolation(&shim).await,
     };
-    let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path(), isolation);
+    let store = Arc::new(FileStore::new(directory));
+    let root = store.root().to_owned();
+    let outfits = || plan.outfits(&root, clearml.identity(), local.as_ref(), listening.path(), isolation);
+    let checks =
+        seeing::checks(&plan, plan.client(local.as_ref()), outfits(), (store.clone(), Arc::clone(&launcher), shim))?;
+    let outfits = outfits();
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
     let ends = Ends { launcher: Arc::clone(&launcher) };
-    let world = World {
-        clearml,
-        link,
-        launcher,
-        store: Arc::new(FileStore::new(directory)),
-        outfitter: Arc::new(outfits),
-        clock: Arc::new(clock::HostClock),
-    };
+    let world =
+        World { clearml, link, launcher, store, outfitter: Arc::new(outfits), clock: Arc::new(clock::HostClock) };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
     let (engine, handle) = Engine::adopt(world, settings, machine).await?;
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
     }
-    let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
+    let door = Door { listening, handle: handle.clone(), desk, state, checks, inside: api::access::inside_a_run };
     attend(engine, handle, door, (signals, &plan), ends).await?;
     if let Some(local) = local {
         local.stop().await;

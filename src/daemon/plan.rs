@@ -59,6 +59,8 @@ pub struct Plan {
     pub users: UserPolicy,
     /// Host paths out of the payload's sight.
     pub hidden: Vec<PathBuf>,
+    /// clearml.conf and what it includes.
+    pub secret_files: Vec<PathBuf>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
     /// How scripts are read.
@@ -167,6 +169,7 @@ impl Plan {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
+        let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let Config { state_dir, socket, local, server, agent, own, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
@@ -201,6 +204,7 @@ impl Plan {
             settings,
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
+            secret_files,
             spool_budget: own.spool_budget,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.

@@ -15,6 +15,7 @@
 //! [`VERSION`] and the one before.
 
 mod course;
+mod inspection;
 mod secrets;
 mod spec;
 mod stage;
@@ -22,6 +23,7 @@ mod stage;
 pub use course::{
     End, EnvironmentReport, ExitRecord, ProcessIdentity, Progress, SourceReport, Stage, Started, StopRequest, Usage,
 };
+pub use inspection::{Answer, MARK, Question, Target};
 pub use secrets::{GitCredential, Secrets};
 pub use spec::{
     Caches, Entry, EnvironmentSpec, Identity, Installer, Isolation, Overlay, ProgramSpec, Repository, Requirements,

@@ -7,6 +7,7 @@ mod bad_input;
 mod calls;
 mod commands;
 mod daemon_dies;
+mod doctor;
 mod escape;
 mod follower;
 mod full_disk;

@@ -127,6 +127,20 @@ pub(in crate::ctl) fn chunk(chunk: &v1::LogChunk) -> Value {
     })
 }
 
+/// `doctor` is an array of these.
+pub(in crate::ctl) fn finding(finding: &v1::Finding) -> Value {
+    json!({
+        "check": finding.check,
+        "verdict": words::verdict(finding),
+        "detail": finding.detail,
+        "fix": finding.fix,
+    })
+}
+
+pub(in crate::ctl) fn findings(findings: &[v1::Finding]) -> Value {
+    list(findings, finding)
+}
+
 /// `queue list` is an array of these; `queue create` is one.
 pub(in crate::ctl) fn queue(queue: &v1::Queue) -> Value {
     json!({"id": queue.id, "name": queue.name, "tags": queue.tags, "entries": queue.entries})

@@ -53,6 +53,15 @@ impl Systemd {
     }
 }
 
+/// What systemd calls its version, such as `252.39-1~deb12u1`.
+///
+/// # Errors
+/// In words, when it cannot be asked.
+pub async fn version() -> Result<String, String> {
+    let bus = Connection::system().await.map_err(|error| error.to_string())?;
+    Manager { bus }.version().await.map_err(|error| error.to_string())
+}
+
 fn unit(run: &RunId) -> String {
     format!("clearml-run-{run}.service")
 }
@@ -188,6 +197,13 @@ impl Manager {
     /// `running`, `degraded`, `stopping`, … (systemctl is-system-running). Asked each time: systemd tells no changes.
     async fn state(&self) -> zbus::Result<String> {
         let property = ("org.freedesktop.systemd1.Manager", "SystemState");
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
+        reply.body().deserialize::<OwnedVariant>()?.try_into()
+    }
+
+    async fn version(&self) -> zbus::Result<String> {
+        let property = ("org.freedesktop.systemd1.Manager", "Version");
         let properties = Some("org.freedesktop.DBus.Properties");
         let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
         reply.body().deserialize::<OwnedVariant>()?.try_into()

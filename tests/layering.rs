@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("domain", &["domain"]),
     ("sys", &["sys", "domain"]),
     ("shim", &["shim", "payload", "domain", "sys"]),
@@ -14,8 +14,9 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("host", &["host", "engine::ports", "domain", "sys"]),
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
-    ("api", &["api", "engine", "domain", "rpc"]),
-    ("ctl", &["ctl", "rpc"]),
+    ("api", &["api", "engine", "domain", "redaction", "rpc"]),
+    ("redaction", &["redaction"]),
+    ("ctl", &["ctl", "redaction", "rpc"]),
 ];
 
 /// Crates that belong to one place.

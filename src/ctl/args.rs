@@ -74,6 +74,9 @@ pub enum Command {
     Events(Events),
     /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
     Doctor,
+    /// Help somebody far away to see what is wrong here
+    #[command(subcommand)]
+    Debug(Debug),
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -89,6 +92,7 @@ impl Command {
             Self::Submit(submit) => submit.follow,
             Self::Status
             | Self::Doctor
+            | Self::Debug(_)
             | Self::Worker(_)
             | Self::Run(_)
             | Self::Queue(_)
@@ -97,6 +101,18 @@ impl Command {
             | Self::Resume => false,
         }
     }
+}
+
+/// `debug`.
+#[derive(Debug, Subcommand)]
+pub enum Debug {
+    /// Write one file with what is needed to look into a problem: versions, status, workers, runs, configuration, units,
+    /// journal of the last hour, cgroups, mounts. Secrets are taken out
+    Bundle {
+        /// Where [default: clearmld-debug-TIME.tar.gz here]; it must not be there yet
+        #[arg(long, short, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// `events`.

@@ -9,6 +9,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
 
+mod debug;
 mod doctor;
 mod host;
 mod patience;
@@ -18,7 +19,7 @@ mod task;
 mod worker;
 
 /// Answers can hold the requirements and hyperparameters of 500 tasks.
-const LARGEST_ANSWER: usize = 64 << 20;
+pub(super) const LARGEST_ANSWER: usize = 64 << 20;
 
 /// What every command needs.
 struct Desk<'a> {
@@ -46,6 +47,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Submit(submit) => Some(submit::request(submit)?),
         Command::Status
         | Command::Doctor
+        | Command::Debug(_)
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Queue(_)
@@ -54,14 +56,26 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Drain
         | Command::Resume => None,
     };
-    if let Command::Doctor = &cli.command {
-        return doctor::run(cli.global.socket.as_deref(), console).await;
+    // These can do without a daemon.
+    let socket = cli.global.socket.as_deref();
+    match &cli.command {
+        Command::Doctor => return doctor::run(socket, console).await,
+        Command::Debug(asked) => return debug::run(asked, socket, console).await,
+        Command::Status
+        | Command::Worker(_)
+        | Command::Run(_)
+        | Command::Queue(_)
+        | Command::Task(_)
+        | Command::Submit(_)
+        | Command::Events(_)
+        | Command::Drain
+        | Command::Resume => {}
     }
-    let channel = connection::connect(cli.global.socket.as_deref()).await?;
+    let channel = connection::connect(socket).await?;
     let desk = Desk { channel, console };
     match &cli.command {
-        // It has had its answer above: it can do without a daemon.
-        Command::Doctor => Ok(()),
+        // They have had their answers above.
+        Command::Doctor | Command::Debug(_) => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,

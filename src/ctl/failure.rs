@@ -40,6 +40,8 @@ pub(super) enum Failure {
     Output(io::Error),
     /// A file of the caller's.
     File { path: PathBuf, error: io::Error },
+    /// A file that was to be made.
+    Unwritten { path: PathBuf, error: io::Error },
     /// `--follow` saw the task end otherwise than well.
     TaskEnded { task: String, status: String, reason: String },
     /// `doctor` found something.
@@ -60,6 +62,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::File { .. } => USAGE,
+            Self::Unwritten { .. } => FAILED,
             Self::NotRunning { .. } | Self::Broken { .. } => NOT_RUNNING,
             Self::SocketDenied { .. } => DENIED,
             Self::Timeout { .. } => TIMEOUT,
@@ -79,6 +82,7 @@ impl Failure {
             | Self::Timeout { .. }
             | Self::Output(_)
             | Self::File { .. }
+            | Self::Unwritten { .. }
             | Self::TaskEnded { .. }
             | Self::Unwell { .. }
             | Self::Runtime { .. } => false,
@@ -115,6 +119,9 @@ impl Failure {
             Self::Output(error) => (format!("cannot write to stdout: {error}"), "look at where it leads".to_owned()),
             Self::File { path, error } => {
                 (format!("cannot read {}: {error}", path.display()), "correct the path or its permissions".to_owned())
+            }
+            Self::Unwritten { path, error } => {
+                (format!("cannot write {}: {error}", path.display()), "name another file with --file".to_owned())
             }
             Self::TaskEnded { task, status, reason } if reason.is_empty() => {
                 (format!("task {task} ended {status}"), format!("its log is `clearmlctl task log {task}`"))

@@ -11,6 +11,7 @@ use clap::Parser;
 
 mod alone;
 pub mod args;
+mod bundle;
 mod commands;
 mod connection;
 mod console;

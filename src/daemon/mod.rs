@@ -102,7 +102,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
     }
-    let door = Door { listening, handle: handle.clone(), desk, state, checks, inside: api::access::inside_a_run };
+    let seeing = seeing::seeing(&plan, local.as_ref(), checks);
+    let door = Door { listening, handle: handle.clone(), desk, state, seeing, inside: api::access::inside_a_run };
     attend(engine, handle, door, (signals, &plan), ends).await?;
     if let Some(local) = local {
         local.stop().await;

@@ -61,6 +61,12 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// clearml.conf and what it includes.
     pub secret_files: Vec<PathBuf>,
+    /// Every setting, printable, and where it comes from.
+    pub described: Vec<config::Described>,
+    /// What of the configuration has no effect or should be looked at.
+    pub remarks: Vec<String>,
+    /// What must not leave the host.
+    pub secrets: Vec<SecretString>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
     /// How scripts are read.
@@ -169,6 +175,8 @@ impl Plan {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
+        let (described, secrets) = (config.describe(), config.secrets());
+        let remarks = config.warnings.iter().chain(&config.unsupported).map(ToString::to_string).collect();
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let Config { state_dir, socket, local, server, agent, own, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
@@ -205,6 +213,9 @@ impl Plan {
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
             secret_files,
+            described,
+            remarks,
+            secrets,
             spool_budget: own.spool_budget,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.

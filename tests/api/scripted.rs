@@ -88,7 +88,7 @@ impl Daemon {
             listening: api::bind(&socket).expect("the socket is bound"),
             handle: Handle::new(commands, events.clone()),
             desk: Arc::clone(&script) as Arc<dyn Desk>,
-            checks: Vec::new(),
+            seeing: api::Seeing::default(),
             state: StateId::new("s1").expect("an id"),
             inside,
         };

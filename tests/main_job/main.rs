@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests write what users and other versions would")]
 
 mod bad_input;
+mod bundle;
 mod calls;
 mod commands;
 mod daemon_dies;

@@ -127,6 +127,17 @@ pub(in crate::ctl) fn chunk(chunk: &v1::LogChunk) -> Value {
     })
 }
 
+/// In a debug bundle.
+pub(in crate::ctl) fn configuration(configuration: &v1::Configuration) -> Value {
+    json!({
+        "settings": list(&configuration.settings, |one| {
+            json!({"key": one.key, "value": one.value, "origin": one.origin})
+        }),
+        "files": configuration.files,
+        "remarks": configuration.remarks,
+    })
+}
+
 /// `doctor` is an array of these.
 pub(in crate::ctl) fn finding(finding: &v1::Finding) -> Value {
     json!({

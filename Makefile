@@ -9,7 +9,7 @@ TOOLS := $(TARGET_DIR)/tools
 CARGO_FLAGS := --locked $(if $(filter release,$(PROFILE)),--release)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help build shim demo test test-unit test-systemd bench check fmt deny prepare prepare-test clean
+.PHONY: help build shim nvml-stub demo test test-unit test-systemd bench check fmt deny prepare prepare-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
@@ -28,6 +28,14 @@ shim: prepare
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile shim --target $(HOST) \
 	  --no-default-features --bin clearmld-shim
 	@ls -l $(TARGET_DIR)/$(HOST)/shim/clearmld-shim
+
+# An NVML whose GPUs a file beside it describes (see its source), for tests on machines without any.
+nvml-stub: $(TARGET_DIR)/nvml/libnvidia-ml-stub.so
+
+$(TARGET_DIR)/nvml/libnvidia-ml-stub.so: tests/nvml/stub.c tests/nvml/two.conf
+	@mkdir -p $(@D)
+	cc -Wall -Wextra -Werror -O1 -shared -fPIC -o $@ $<
+	cp tests/nvml/two.conf $@.conf
 
 demo: build
 	packaging/demo/demo.sh $(abspath $(BIN))

@@ -20,12 +20,15 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that belong to one place.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 10] = [
+    ("tar", &["src/ctl/bundle"]),
+    ("ratatui", &["src/ctl/top"]),
     ("bollard", &["src/host/container"]),
     ("reqwest", &["src/clearml"]),
-    ("axum", &["src/server", "src/clearml"]),
+    ("axum", &["src/server", "src/clearml", "src/metrics"]),
     ("rusqlite", &["src/server"]),
     ("zbus", &["src/host/launch"]),
+    ("nvml_wrapper", &["src/host/nvml", "src/sys/mig.rs"]),
     ("tonic", &["src/api", "src/ctl", "src/rpc.rs"]),
     ("comfy_table", &["src/ctl"]),
 ];

@@ -22,6 +22,7 @@ pub mod access;
 mod audit;
 mod convert;
 mod diagnosis;
+mod gpus;
 mod host;
 mod logs;
 mod parse;
@@ -83,6 +84,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<v1::host_server::HostServer<host::HostService>>().await;
     health_reporter.set_serving::<v1::workers_server::WorkersServer<workers::WorkersService>>().await;
+    health_reporter.set_serving::<v1::gpus_server::GpusServer<gpus::GpusService>>().await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
     health_reporter.set_serving::<v1::diagnosis_server::DiagnosisServer<diagnosis::DiagnosisService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
@@ -99,6 +101,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
             closing: closing.clone(),
         }))
         .add_service(v1::workers_server::WorkersServer::new(workers::WorkersService { handle: handle.clone() }))
+        .add_service(v1::gpus_server::GpusServer::new(gpus::GpusService { handle: handle.clone() }))
         .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
         .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { seeing }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))

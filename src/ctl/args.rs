@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod gpu;
 pub mod task;
 pub mod worker;
 
+use gpu::Gpu;
 use task::{Queue, Submit, Task};
 use worker::Worker;
 
@@ -62,6 +64,9 @@ pub enum Command {
     /// Look at runs (attempts at tasks), stop them, read their output
     #[command(subcommand)]
     Run(Run),
+    /// Look at the GPUs of this host
+    #[command(subcommand)]
+    Gpu(Gpu),
     /// Look at queues of the server
     #[command(subcommand)]
     Queue(Queue),
@@ -95,6 +100,7 @@ impl Command {
             | Self::Debug(_)
             | Self::Worker(_)
             | Self::Run(_)
+            | Self::Gpu(_)
             | Self::Queue(_)
             | Self::Task(_)
             | Self::Drain

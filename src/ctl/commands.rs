@@ -11,6 +11,7 @@ use super::render::table::Look;
 
 mod debug;
 mod doctor;
+mod gpu;
 mod host;
 mod patience;
 mod run;
@@ -50,6 +51,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Debug(_)
         | Command::Worker(_)
         | Command::Run(_)
+        | Command::Gpu(_)
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
@@ -67,6 +69,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Submit(_)
+        | Command::Gpu(_)
         | Command::Events(_)
         | Command::Drain
         | Command::Resume => {}
@@ -82,6 +85,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Events(_) => host::events(&desk).await,
         Command::Worker(asked) => worker::run(&desk, asked).await,
         Command::Run(asked) => run::run(&desk, asked).await,
+        Command::Gpu(asked) => gpu::run(&desk, asked).await,
         Command::Queue(asked) => task::queue(&desk, asked).await,
         Command::Task(asked) => task::task(&desk, asked).await,
         Command::Submit(asked) => match submission {

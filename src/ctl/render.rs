@@ -2,6 +2,7 @@
 //! or a program passes [`text`] or [`stream`] before it reaches a terminal.
 
 pub(super) mod findings;
+pub(super) mod gpus;
 pub(super) mod json;
 pub(super) mod stream;
 pub(super) mod table;

@@ -21,6 +21,7 @@ use crate::engine::ports::{ClearMl, Desk, Store as _, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
+use crate::host::nvml::{NvmlGpus, Places};
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
@@ -57,6 +58,9 @@ pub enum DaemonError {
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// The host has no thread left for us.
+    #[error("cannot start a thread for the NVIDIA driver: {0}")]
+    Thread(io::Error),
     /// A defect of ours: systemd starts the daemon anew.
     #[error(transparent)]
     Engine(#[from] LoopEnded),
@@ -94,9 +98,18 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
+    // Looked at from here on, beside everything else: a driver may take its time.
+    let gpus = NvmlGpus::start(plan.nvml_library.clone(), Places::default()).map_err(DaemonError::Thread)?;
     let ends = Ends { launcher: Arc::clone(&launcher) };
-    let world =
-        World { clearml, link, launcher, store, outfitter: Arc::new(outfits), clock: Arc::new(clock::HostClock) };
+    let world = World {
+        clearml,
+        link,
+        launcher,
+        store,
+        outfitter: Arc::new(outfits),
+        gpus: Arc::new(gpus),
+        clock: Arc::new(clock::HostClock),
+    };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
     let (engine, handle) = Engine::adopt(world, settings, machine).await?;
     for remark in engine.remarks() {

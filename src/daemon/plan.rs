@@ -85,6 +85,8 @@ pub struct Plan {
     pub sdk_config: SecretString,
     /// Proxies and the like.
     pub network: BTreeMap<String, String>,
+    /// An NVML that is not the system's.
+    pub nvml_library: Option<PathBuf>,
     /// The daemon's PATH.
     pub search: std::ffi::OsString,
     /// What it was made from.
@@ -236,6 +238,7 @@ impl Plan {
             variables: agent.environment,
             sdk_config,
             network: network(environment),
+            nvml_library: own.nvml_library,
             search: environment.get("PATH").cloned().unwrap_or_default(),
             flags,
         }

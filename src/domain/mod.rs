@@ -6,6 +6,8 @@ pub mod diagnosis;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
+pub mod inventory;
+pub mod lease;
 pub mod log;
 pub mod machine;
 pub mod run;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod diagnosis;
+mod gpus;
 mod launch;
 mod server;
 mod store;
@@ -10,6 +11,7 @@ use std::fmt;
 
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use diagnosis::Check;
+pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{
     ClearMl, LogEvent, LogLevel, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,

@@ -3,6 +3,8 @@
 
 pub mod durable;
 pub mod identity;
+#[cfg(feature = "daemon")]
+pub mod mig;
 pub mod mount;
 pub mod process;
 #[cfg(feature = "daemon")]

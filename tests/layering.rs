@@ -15,15 +15,16 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "rpc"]),
-    ("ctl", &["ctl", "rpc"]),
+    ("ctl", &["ctl", "rpc", "sys::durable"]),
 ];
 
 /// Crates that belong to one place.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("reqwest", &["src/clearml"]),
     ("axum", &["src/server", "src/clearml"]),
     ("rusqlite", &["src/server"]),
     ("zbus", &["src/host/launch"]),
+    ("nvml_wrapper", &["src/host/nvml", "src/sys/mig.rs"]),
     ("tonic", &["src/api", "src/ctl", "src/rpc.rs"]),
     ("comfy_table", &["src/ctl"]),
 ];

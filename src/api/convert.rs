@@ -1,5 +1,7 @@
 //! From the domain to answers.
 
+mod gpus;
+
 use crate::domain::cause::Cause;
 use crate::domain::handover::Stage;
 use crate::domain::ids::UnixMillis;

@@ -20,6 +20,7 @@ pub mod access;
 pub mod audit;
 mod convert;
 mod gate;
+mod gpus;
 mod host;
 mod logs;
 mod parse;
@@ -78,6 +79,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<v1::host_server::HostServer<host::HostService>>().await;
     health_reporter.set_serving::<v1::workers_server::WorkersServer<workers::WorkersService>>().await;
+    health_reporter.set_serving::<v1::gpus_server::GpusServer<gpus::GpusService>>().await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
     health_reporter.set_serving::<v1::tasks_server::TasksServer<tasks::DeskService>>().await;
@@ -93,6 +95,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
             closing: closing.clone(),
         }))
         .add_service(v1::workers_server::WorkersServer::new(workers::WorkersService { handle: handle.clone() }))
+        .add_service(v1::gpus_server::GpusServer::new(gpus::GpusService { handle: handle.clone() }))
         .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))
         .add_service(v1::tasks_server::TasksServer::from_arc(desk_service));

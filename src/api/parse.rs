@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::spool::Start;
 use super::status::invalid;
-use crate::domain::gpu::GpuClaim;
+use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
@@ -39,6 +39,11 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Status> {
 /// A worker's name in field `name`.
 pub(super) fn worker_name(text: &str) -> Result<WorkerName, Status> {
     field("name", text)
+}
+
+/// A GPU or a MIG slice in field `gpu`.
+pub(super) fn gpu_id(text: &str) -> Result<GpuId, Status> {
+    field("gpu", text)
 }
 
 /// What [`crate::engine::handle::Handle::run`] takes: the beginning of an id is spelt as an id is.

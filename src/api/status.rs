@@ -117,6 +117,7 @@ fn where_to_look(kind: &str) -> &'static str {
     match kind {
         "worker" => "list them with `clearmlctl worker list`",
         "run" => "list them with `clearmlctl run list`",
+        "gpu" => "list them with `clearmlctl gpu list`",
         "queue" => "list them with `clearmlctl queue list`, or make it with --create-queue",
         "task" => "list them with `clearmlctl task list`",
         _ => "see `clearmlctl status`",
@@ -132,9 +133,11 @@ impl From<ServerError> for Status {
                 what,
                 "see `clearmlctl status`, check the network and the server, and try again",
             ),
-            ServerError::Unauthorized { .. } => {
-                refuse(Reason::ServerCredentials, what, "correct api.credentials in clearml.conf and restart clearmld")
-            }
+            ServerError::Unauthorized { .. } => refuse(
+                Reason::ServerCredentials,
+                what,
+                "give it others with `clearmlctl init --force`, or correct api.credentials in clearml.conf and restart clearmld",
+            ),
             ServerError::Rejected { code, subcode, .. } => {
                 let (code, next) = rejected(code, subcode);
                 refuse(Reason::ServerRejected(code), what, next)
@@ -151,7 +154,7 @@ impl From<ServerError> for Status {
 }
 
 const NOT_CONFIGURED: &str =
-    "set api.api_server and api.credentials in clearml.conf and restart clearmld, or start it with --local";
+    "run `clearmlctl init` as root, or set api.api_server and api.credentials in clearml.conf and restart clearmld";
 
 /// The server's codes, server-api 1.5.
 fn rejected(code: u16, subcode: u32) -> (Code, &'static str) {

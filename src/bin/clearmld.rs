@@ -9,7 +9,11 @@ use clearmld::host::journal;
 
 fn main() -> ExitCode {
     journal::begin();
-    let plan = match Plan::read(Arguments::parse().into()) {
+    let arguments = Arguments::parse();
+    if arguments.check_credentials {
+        return check_credentials();
+    }
+    let plan = match Plan::read(arguments.into()) {
         Ok(plan) => plan,
         Err(errors) => {
             tracing::error!(
@@ -33,4 +37,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Its answer goes to whoever started us, and has the secret in it that came from there.
+#[expect(clippy::print_stdout, reason = "the answer is read from stdout")]
+fn check_credentials() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (answer, well) = runtime.block_on(daemon::check_credentials(std::io::stdin()));
+    println!("{answer}");
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

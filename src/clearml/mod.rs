@@ -2,7 +2,7 @@
 //!
 //! From the outside in: [`Client`] is what the engine (`port`) and people (`desk`) call; `queues`, `tasks`, `workers`
 //! and `events` know the calls and read the answers through `shape`; `session` keeps one fresh token for all and
-//! repeats what may be repeated, as long as `patience` lasts; `http` does one exchange and says what its answer means.
+//! repeats what may be repeated, as long as `patience` lasts; `trial` logs in once with what is not used yet; `http` does one exchange and says what its answer means.
 //!
 //! Two rules hold everywhere. What the server sends is hostile until read: bounded in size, ids checked, a missing list
 //! never taken for an empty one. And what may have happened is told: a call that must not happen twice is not
@@ -25,19 +25,25 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trial;
 mod workers;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::{Duration, sleep};
 
 pub use absent::Absent;
 pub use config::{ClientConfig, ClientCredentials, ClientError, Verify};
+pub use trial::{Account, TrialError, try_login};
 
 use crate::engine::handle::ServerLink;
 use crate::engine::ports::ServerIdentity;
 use session::Session;
+
+/// Between two greetings of a server that does not let us in.
+const GREETING_PAUSE: Duration = Duration::from_secs(60);
 
 /// A session with the server; clones share it.
 #[derive(Clone)]
@@ -68,6 +74,14 @@ impl Client {
             ..ServerIdentity::default()
         };
         Ok(Self { session, identity })
+    }
+
+    /// Logs in, so that [`link`](Self::link) tells whether the server takes the credentials before any worker needs it.
+    /// Returns once it does; until then it asks now and then.
+    pub async fn greet(&self) {
+        while self.session.greet().await.is_err() {
+            sleep(GREETING_PAUSE).await;
+        }
     }
 
     /// Whether the last calls reached the server.

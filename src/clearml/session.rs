@@ -89,6 +89,13 @@ impl Session {
         result
     }
 
+    /// A login, and nothing else.
+    pub(super) async fn greet(&self) -> Result<(), Failure> {
+        let result = self.fresh_token(None, &mut Patience::begin()).await.map(drop);
+        self.note(result.as_ref().err());
+        result
+    }
+
     async fn call_as_ourselves(&self, request: &Request) -> Result<Value, Failure> {
         let mut patience = Patience::begin();
         let token = self.fresh_token(None, &mut patience).await?;
@@ -226,7 +233,9 @@ impl Session {
         let reason = match failure {
             None | Some(Failure::Rejected { .. }) => None,
             Some(Failure::Unreachable { reason, .. }) => Some(reason.clone()),
-            Some(Failure::Unauthorized { reason }) => Some(format!("it refuses the credentials: {reason}")),
+            Some(Failure::Unauthorized { reason }) => {
+                Some(format!("it refuses the credentials: {reason}; give it others with `clearmlctl init --force`"))
+            }
             Some(Failure::Incomprehensible { reason }) => Some(format!("its answer is not understood: {reason}")),
         };
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

@@ -1,12 +1,14 @@
 //! clearml.conf, clearmld.toml, the environment and flags: read and checked whole, before anything is bound.
 //!
-//! [`load`] finds the files ([`places`]), reads clearml.conf ([`hocon`]) and clearmld.toml ([`own`]), lays
-//! `CLEARML_AGENT__A__B=value` over them, and takes typed values out ([`reader`], [`server`], [`agent`]). A specific
+//! [`load`] finds the files ([`places`]), reads clearml.conf ([`hocon`]), the systemd credential ([`credential`]) and
+//! clearmld.toml ([`own`]), lays `CLEARML_AGENT__A__B=value` over them, and takes typed values out ([`reader`], [`server`], [`agent`]). A specific
 //! variable (`CLEARML_API_HOST`) wins over both, as in clearml-agent. Everything that is wrong is told at once, each
 //! with its place; everything that has no effect is a [`Remark`]. Secrets are [`secrecy::SecretString`]; no message
 //! holds one.
 
 mod agent;
+pub mod block;
+pub mod credential;
 pub mod environment;
 pub mod hocon;
 mod origin;
@@ -62,6 +64,8 @@ pub struct Config {
     pub file: Option<Sourced<PathBuf>>,
     /// What clearml.conf includes.
     pub included: Vec<PathBuf>,
+    /// The systemd credential that was read.
+    pub credential: Option<PathBuf>,
     /// The clearmld.toml that was read.
     pub own_file: Option<PathBuf>,
     /// Where all state is.
@@ -74,6 +78,8 @@ pub struct Config {
     pub host_name: String,
     /// None when no server is configured.
     pub server: Option<ServerConfig>,
+    /// Why there is none, where somebody has said something of one: a sentence with the next step.
+    pub unconfigured: Option<String>,
     /// The section `agent`.
     pub agent: AgentConfig,
     /// clearmld.toml.
@@ -131,12 +137,13 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         places::Files { clearml_conf: None, clearmld_toml: None }
     });
     tree.read_files(&files, environment);
+    tree.lay_credential(environment);
     tree.lay_overrides(environment);
 
     let mut reader = Reader::new(&tree.root, environment);
     reader.remarks = tree.warnings;
     // A file that could not be read has not said all: what is missing is then no error of its own.
-    let server = server::read(&mut reader, tree.is_complete);
+    let (server, keyless) = server::read(&mut reader, tree.is_complete && tree.unusable.is_none());
     let agent = agent::read(&mut reader);
     let own = own::read(&mut reader);
     let sdk = reader.find("sdk").cloned();
@@ -156,6 +163,8 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         host_name: own.host_name.clone().unwrap_or_else(|| host.name.clone()),
         file: files.clearml_conf,
         included: tree.included,
+        credential: tree.credential,
+        unconfigured: server.is_none().then_some(tree.unusable.or(keyless)).flatten(),
         own_file: files.clearmld_toml,
         local: flags.local,
         state_dir,
@@ -173,6 +182,9 @@ struct Tree {
     /// clearml.conf was found and read as far as there is one.
     is_complete: bool,
     included: Vec<PathBuf>,
+    credential: Option<PathBuf>,
+    /// Why the credential could not be used.
+    unusable: Option<String>,
     errors: Vec<ConfigError>,
     warnings: Vec<Remark>,
 }
@@ -180,7 +192,15 @@ struct Tree {
 impl Tree {
     fn new() -> Self {
         let root = object(Path::new("(no file)"), std::iter::empty());
-        Self { root, is_complete: true, included: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
+        Self {
+            root,
+            is_complete: true,
+            included: Vec::new(),
+            credential: None,
+            unusable: None,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     fn read_files(&mut self, files: &places::Files, environment: &Environment) {
@@ -209,6 +229,21 @@ impl Tree {
             Ok(own) => self.root.merge(object(path, [(own::SECTION.to_owned(), own)])),
             Err(errors) => self.errors.extend(errors),
         }
+    }
+
+    fn lay_credential(&mut self, environment: &Environment) {
+        let Some(found) = credential::read(environment) else { return };
+        match found.api {
+            Ok(api) => {
+                if let Some(pair) = self.root.get(&["api", "credentials", "access_key"]) {
+                    let text = "this key pair has no effect: the credential that `clearmlctl init` stored wins over it";
+                    self.warnings.push(Remark { origin: Origin::from(&pair.at), text: text.to_owned() });
+                }
+                self.root.merge(object(&found.path, [("api".to_owned(), api)]));
+            }
+            Err(problem) => self.unusable = Some(problem),
+        }
+        self.credential = Some(found.path);
     }
 
     fn lay_overrides(&mut self, environment: &Environment) {

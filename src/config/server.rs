@@ -49,8 +49,9 @@ pub enum Verify {
     Off,
 }
 
-/// None when no server is configured; half a configuration is an error.
-pub(super) fn read(reader: &mut Reader<'_>, complete: bool) -> Option<ServerConfig> {
+/// None when no server is configured. A key pair without a server is an error; a server without a key pair is none:
+/// it is said in words, since the key pair may be yet to come as a credential.
+pub(super) fn read(reader: &mut Reader<'_>, complete: bool) -> (Option<ServerConfig>, Option<String>) {
     let api = url(reader, "api.api_server", Some("CLEARML_API_HOST")).or_else(|| url(reader, "api.host", None));
     let web = url(reader, "api.web_server", Some("CLEARML_WEB_HOST"));
     let files = url(reader, "api.files_server", Some("CLEARML_FILES_HOST"));
@@ -59,34 +60,37 @@ pub(super) fn read(reader: &mut Reader<'_>, complete: bool) -> Option<ServerConf
     let expiration = reader.integer("api.auth.request_token_expiration_sec", None, 60..=31_536_000);
     let half = |value: &Option<Sourced<String>>| value.as_ref().map(|value| value.origin.clone());
     let told = !complete || !reader.errors.is_empty();
-    match (api, credentials) {
-        (Some(api), Some(credentials)) => Some(ServerConfig {
+    let server = match (api, credentials) {
+        (Some(api), Some(credentials)) => ServerConfig {
             web: web.or_else(|| guessed(reader, "api.web_server", &api, "app.", 8080)),
             files: files.or_else(|| guessed(reader, "api.files_server", &api, "files.", 8081)),
             request_token_expiration_sec: expiration.map(|seconds| seconds.value),
             api,
             credentials,
             verify,
-        }),
-        // Each of these is an error only where the other half is not one already.
+        },
+        // Each of these is said only where the other half is not an error already.
         (Some(api), None) if !told => {
-            let problem = "there are no credentials for this server; set api.credentials.access_key and \
-                           api.credentials.secret_key, or CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY";
-            reader.error(api.origin, "api.credentials", problem);
-            None
+            let keyless = format!(
+                "there are no credentials for {} ({}): run `clearmlctl init`, or set api.credentials.access_key and \
+                 api.credentials.secret_key",
+                api.value, api.origin
+            );
+            return (None, Some(keyless));
         }
         (None, Some(credentials)) if !told => {
             reader.error(credentials.origin().clone(), "api.api_server", NO_SERVER);
-            None
+            return (None, None);
         }
         (None, None) if !told => {
             if let Some(origin) = half(&web).or_else(|| half(&files)) {
                 reader.error(origin, "api.api_server", NO_SERVER);
             }
-            None
+            return (None, None);
         }
-        _ => None,
-    }
+        _ => return (None, None),
+    };
+    (Some(server), None)
 }
 
 const NO_SERVER: &str = "there is no API server to go with it; set api.api_server or CLEARML_API_HOST";

@@ -29,6 +29,21 @@ pub enum Takes {
     Truth,
 }
 
+impl std::fmt::Display for Takes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
+        match *self {
+            Self::Text => f.write_str("text"),
+            Self::OneOf(words) => {
+                f.write_str(&words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "))
+            }
+            Self::Number(least, most) => write!(f, "number, {least} to {most}"),
+            Self::Seconds(least, most) => write!(f, "seconds, {} to {}", seconds(least), seconds(most)),
+            Self::Truth => f.write_str("true or false"),
+        }
+    }
+}
+
 /// A key of clearml.conf that clearmld does what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Honoured {
@@ -115,6 +130,12 @@ pub const SETTINGS: &[Setting] = &[
         takes: Takes::Text,
         default: None,
         meaning: "Name of this host at the server. Without it, the system's host name.",
+    },
+    Setting {
+        key: "nvml_library",
+        takes: Takes::Text,
+        default: None,
+        meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
     },
     setting(
         "payload_sees_sdk_secrets",

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod gpu;
+pub mod init;
 pub mod task;
 pub mod worker;
 
+use gpu::Gpu;
+use init::Init;
 use task::{Queue, Submit, Task};
 use worker::Worker;
 
@@ -54,6 +58,8 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give this host a ClearML server and its key pair, and a first worker
+    Init(Box<Init>),
     /// Show how the host, the server and the workers are
     Status,
     /// Declare workers, and start and stop them
@@ -62,6 +68,9 @@ pub enum Command {
     /// Look at runs (attempts at tasks), stop them, read their output
     #[command(subcommand)]
     Run(Run),
+    /// Look at the GPUs of this host
+    #[command(subcommand)]
+    Gpu(Gpu),
     /// Look at queues of the server
     #[command(subcommand)]
     Queue(Queue),
@@ -83,11 +92,14 @@ impl Command {
     #[must_use]
     pub fn follows(&self) -> bool {
         match self {
+            // It waits for a person.
+            Self::Init(_) => true,
             Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
             | Self::Worker(_)
             | Self::Run(_)
+            | Self::Gpu(_)
             | Self::Queue(_)
             | Self::Task(_)
             | Self::Drain

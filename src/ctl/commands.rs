@@ -9,7 +9,9 @@ use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
 
+mod gpu;
 mod host;
+mod init;
 mod patience;
 mod run;
 mod submit;
@@ -40,12 +42,18 @@ impl Desk<'_> {
 }
 
 pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
+    // It may have no daemon to ask yet.
+    if let Command::Init(asked) = &cli.command {
+        return init::run(&cli.global, asked, console).await;
+    }
     // What is wrong with the caller's own files is said before the daemon is asked.
     let submission = match &cli.command {
         Command::Submit(submit) => Some(submit::request(submit)?),
-        Command::Status
+        Command::Init(_)
+        | Command::Status
         | Command::Worker(_)
         | Command::Run(_)
+        | Command::Gpu(_)
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
@@ -55,12 +63,14 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let channel = connection::connect(cli.global.socket.as_deref()).await?;
     let desk = Desk { channel, console };
     match &cli.command {
+        Command::Init(_) => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,
         Command::Events(_) => host::events(&desk).await,
         Command::Worker(asked) => worker::run(&desk, asked).await,
         Command::Run(asked) => run::run(&desk, asked).await,
+        Command::Gpu(asked) => gpu::run(&desk, asked).await,
         Command::Queue(asked) => task::queue(&desk, asked).await,
         Command::Task(asked) => task::task(&desk, asked).await,
         Command::Submit(asked) => match submission {

@@ -13,12 +13,12 @@ use super::failure::Failure;
 
 /// Where the daemon of the host listens.
 pub(super) const HOST_SOCKET: &str = "/run/clearmld/clearmld.sock";
-/// How long a daemon may take from its socket's file to its first answer.
+/// How long a daemon may take to its first answer.
 const STARTING: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// A channel to the daemon. One that is starting (its socket is there, but refuses) is waited for.
+/// A channel to the daemon. One that is starting is waited for.
 pub(super) async fn connect(named: Option<&Path>) -> Result<Channel, Failure> {
     let socket = named.map_or_else(|| choose(&candidates(), Path::exists), Path::to_owned);
     let mut first = Some(open(&socket).await?);
@@ -46,9 +46,42 @@ async fn open(socket: &Path) -> Result<UnixStream, Failure> {
         };
         match error.kind() {
             io::ErrorKind::PermissionDenied => return Err(Failure::SocketDenied { socket: socket.to_owned() }),
-            io::ErrorKind::ConnectionRefused if Instant::now() < patience => tokio::time::sleep(RETRY).await,
+            kind if Instant::now() < patience && may_come(kind, &supervision(socket)) => {
+                tokio::time::sleep(RETRY).await;
+            }
             _ => return Err(Failure::NotRunning { socket: socket.to_owned(), why: error.to_string() }),
         }
+    }
+}
+
+/// Who would start the daemon of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Supervision {
+    /// Somebody whom we cannot ask.
+    Unknown,
+    /// systemd, which is starting its unit or has started it.
+    Started,
+    /// systemd, and the unit is stopped.
+    Stopped,
+}
+
+/// systemd keeps this link as long as the unit is not inactive; everybody may look.
+const UNIT_MARK: &str = "/run/systemd/units/invocation:clearmld.service";
+
+fn supervision(socket: &Path) -> Supervision {
+    if socket != Path::new(HOST_SOCKET) || !Path::new("/run/systemd/system").is_dir() {
+        return Supervision::Unknown;
+    }
+    if Path::new(UNIT_MARK).is_symlink() { Supervision::Started } else { Supervision::Stopped }
+}
+
+/// Whether the daemon may answer soon: it makes its socket while it starts, and a socket of one that was killed stays
+/// and refuses.
+fn may_come(kind: io::ErrorKind, supervision: &Supervision) -> bool {
+    match supervision {
+        Supervision::Started => matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused),
+        Supervision::Unknown => kind == io::ErrorKind::ConnectionRefused,
+        Supervision::Stopped => false,
     }
 }
 
@@ -77,6 +110,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_that_is_starting_is_waited_for_and_a_stopped_one_is_not() {
+        let (missing, refused) = (io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused);
+        for (supervision, before_its_socket, before_it_listens) in [
+            (Supervision::Started, true, true),
+            (Supervision::Unknown, false, true),
+            (Supervision::Stopped, false, false),
+        ] {
+            assert_eq!(may_come(missing, &supervision), before_its_socket, "{supervision:?}");
+            assert_eq!(may_come(refused, &supervision), before_it_listens, "{supervision:?}");
+        }
+        assert!(!may_come(io::ErrorKind::PermissionDenied, &Supervision::Started));
+    }
 
     #[test]
     fn the_hosts_socket_comes_first_and_is_named_when_there_is_none() {

@@ -10,12 +10,12 @@ use super::connection::HOST_SOCKET;
 
 /// Wrong usage or a request that makes no sense.
 pub(super) const USAGE: u8 = 2;
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 const NOT_FOUND: u8 = 3;
-const DENIED: u8 = 4;
-const NOT_RUNNING: u8 = 5;
+pub(super) const DENIED: u8 = 4;
+pub(super) const NOT_RUNNING: u8 = 5;
 const TIMEOUT: u8 = 6;
-const CONFLICT: u8 = 7;
+pub(super) const CONFLICT: u8 = 7;
 
 /// See host.proto: what a message and its trailer look like.
 const NEXT: &str = ". Next: ";
@@ -42,6 +42,8 @@ pub(super) enum Failure {
     File { path: PathBuf, error: io::Error },
     /// `--follow` saw the task end otherwise than well.
     TaskEnded { task: String, status: String, reason: String },
+    /// `init`, in its own words.
+    Setup { what: String, next: String, code: u8 },
     /// This process.
     Runtime { why: String },
 }
@@ -57,6 +59,7 @@ impl Failure {
 
     pub(super) fn exit_code(&self) -> u8 {
         match self {
+            Self::Setup { code, .. } => *code,
             Self::Usage { .. } | Self::File { .. } => USAGE,
             Self::NotRunning { .. } | Self::Broken { .. } => NOT_RUNNING,
             Self::SocketDenied { .. } => DENIED,
@@ -78,6 +81,7 @@ impl Failure {
             | Self::Output(_)
             | Self::File { .. }
             | Self::TaskEnded { .. }
+            | Self::Setup { .. }
             | Self::Runtime { .. } => false,
         }
     }
@@ -119,6 +123,7 @@ impl Failure {
             Self::TaskEnded { task, status, reason } => {
                 (format!("task {task} ended {status}: {reason}"), format!("its log is `clearmlctl task log {task}`"))
             }
+            Self::Setup { what, next, .. } => (what.clone(), next.clone()),
             Self::Runtime { why } => (format!("cannot start: {why}"), "look at the limits of this shell".to_owned()),
         }
     }

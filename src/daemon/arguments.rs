@@ -14,8 +14,8 @@ use crate::config::Flags;
     version,
     max_term_width = 100,
     after_help = "Configuration: --config, else CLEARML_CONFIG_FILE, else /etc/clearmld/clearml.conf, else \
-~/clearml.conf; CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY and the like win over it. Everything \
-else is said to the running daemon with clearmlctl."
+~/clearml.conf; what `clearmlctl init` has stored lies over it, and CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, \
+CLEARML_API_SECRET_KEY and the like win over both. Everything else is said to the running daemon with clearmlctl."
 )]
 pub struct Arguments {
     /// Configuration to read, as clearml-agent has it [default: see below]
@@ -30,10 +30,13 @@ pub struct Arguments {
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
     #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     pub local: Option<Option<SocketAddr>>,
+    /// Only log in with the credentials that stdin gives, and say what `clearmlctl init` is to store
+    #[arg(long, hide = true, exclusive = true)]
+    pub check_credentials: bool,
 }
 
 impl From<Arguments> for Flags {
-    fn from(Arguments { config, state_dir, socket, local }: Arguments) -> Self {
+    fn from(Arguments { config, state_dir, socket, local, check_credentials: _ }: Arguments) -> Self {
         Self { config, state_dir, socket, local }
     }
 }

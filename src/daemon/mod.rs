@@ -5,6 +5,7 @@ mod arguments;
 mod ends;
 mod plan;
 mod signals;
+mod trial;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::engine::ports::{ClearMl, Desk, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
+use crate::host::nvml::{NvmlGpus, Places};
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
@@ -29,6 +31,7 @@ use crate::server::{self, LocalServer, StartError};
 pub use arguments::Arguments;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
+pub use trial::check_credentials;
 
 /// Why the daemon did not come up, or ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,9 @@ pub enum DaemonError {
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    /// The host has no thread left for us.
+    #[error("cannot start a thread for the NVIDIA driver: {0}")]
+    Thread(io::Error),
     /// A defect of ours: systemd starts the daemon anew.
     #[error(transparent)]
     Engine(#[from] LoopEnded),
@@ -78,7 +84,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let listening = api::bind(&plan.socket)?;
     let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
     let local = start_local(&plan, directory.path()).await?;
-    let (clearml, desk, link) = connect(&plan, local.as_ref())?;
+    let client = plan.client(local.as_ref()).map(Client::new).transpose()?;
+    let (clearml, desk, link) = connect(client.clone());
     let shim = shim_program()?;
     let launcher = launch::choose(&state, shim.clone()).await;
     let (isolation, not_isolated) = match launcher.describe().name {
@@ -92,6 +99,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
+    // Looked at from here on, beside everything else: a driver may take its time.
+    let gpus = NvmlGpus::start(plan.nvml_library.clone(), Places::default()).map_err(DaemonError::Thread)?;
     let ends = Ends { launcher: Arc::clone(&launcher) };
     let world = World {
         clearml,
@@ -99,6 +108,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         launcher,
         store: Arc::new(FileStore::new(directory)),
         outfitter: Arc::new(outfits),
+        gpus: Arc::new(gpus),
         clock: Arc::new(clock::HostClock),
     };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
@@ -107,7 +117,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         tracing::warn!("{remark}");
     }
     let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
-    attend(engine, handle, door, (signals, &plan), ends).await?;
+    attend(engine, handle, door, (signals, &plan), (ends, client)).await?;
     if let Some(local) = local {
         local.stop().await;
     }
@@ -120,7 +130,7 @@ async fn attend(
     handle: Handle,
     door: Door,
     (mut signals, plan): (signals::Signals, &Plan),
-    ends: Ends,
+    (ends, client): (Ends, Option<Client>),
 ) -> Result<(), DaemonError> {
     let (close, closing) = watch::channel(false);
     let closed = |mut closing: watch::Receiver<bool>| async move {
@@ -136,13 +146,21 @@ async fn attend(
         let _ = close_too.send(true);
         ended
     };
-    let announcing = announce(handle.clone(), socket);
+    let announcing = announce(handle.clone(), socket, plan.not_configured.clone());
+    // Nobody waits for the server's answer; `status` shows what came of it.
+    let greeting = async move {
+        if let Some(client) = client {
+            client.greet().await;
+        }
+        std::future::pending::<()>().await
+    };
     let watching = async {
         // Cancel-safe: whichever is first, the daemon ends, and none of the others is polled again.
         tokio::select! {
             () = signals.shutdown(plan) => {}
             () = notify::watchdog(pulse) => {}
             () = announcing => {}
+            () = greeting => {}
             () = closed(closing.clone()) => {}
         }
         notify::stopping();
@@ -156,13 +174,13 @@ async fn attend(
 }
 
 /// READY, then one line of status now and then.
-async fn announce(handle: Handle, socket: PathBuf) {
+async fn announce(handle: Handle, socket: PathBuf, not_configured: Option<String>) {
     let mut said = String::new();
     let mut look = interval(Duration::from_secs(2));
     loop {
         look.tick().await;
         let Ok(status) = handle.status().await else { return std::future::pending().await };
-        let line = line(&status);
+        let line = line(&status, not_configured.as_deref());
         if said.is_empty() {
             notify::ready(&line);
             tracing::info!(MESSAGE_ID = Notice::Ready.id(), socket = %socket.display(), "ready: {line}");
@@ -176,31 +194,29 @@ async fn announce(handle: Handle, socket: PathBuf) {
     }
 }
 
-fn line(status: &HostStatus) -> String {
-    let server = match (&status.link, status.server.api_url.is_empty()) {
-        (_, true) => "no server configured".to_owned(),
-        (ServerLink::Unknown, false) => "server not asked yet".to_owned(),
-        (ServerLink::Up { .. }, false) => "server up".to_owned(),
-        (ServerLink::Down { reason, .. }, false) => format!("server down: {reason}"),
-    };
+fn line(status: &HostStatus, not_configured: Option<&str>) -> String {
+    let work =
+        format!("{} workers, {} runs, {} to be reported", status.workers, status.live_runs, status.unsettled_runs);
     let draining = if status.draining { ", draining" } else { "" };
-    format!(
-        "{} workers, {} runs, {} to be reported{draining}; {server}",
-        status.workers, status.live_runs, status.unsettled_runs
-    )
+    let server = match (&status.link, not_configured) {
+        (_, Some(reason)) => return format!("not configured: {reason} ({work}{draining})"),
+        (ServerLink::Unknown, None) => "server not asked yet".to_owned(),
+        (ServerLink::Up { .. }, None) => "server up".to_owned(),
+        (ServerLink::Down { reason, .. }, None) => format!("server down: {reason}"),
+    };
+    format!("{work}{draining}; {server}")
 }
 
 /// A server as the engine and as people see it, and how it is.
 type Connection = (Arc<dyn ClearMl>, Arc<dyn Desk>, watch::Receiver<ServerLink>);
 
-fn connect(plan: &Plan, local: Option<&LocalServer>) -> Result<Connection, ClientError> {
-    match plan.client(local) {
-        Some(config) => {
-            let client = Client::new(config)?;
+fn connect(client: Option<Client>) -> Connection {
+    match client {
+        Some(client) => {
             let link = client.link();
-            Ok((Arc::new(client.clone()), Arc::new(client), link))
+            (Arc::new(client.clone()), Arc::new(client), link)
         }
-        None => Ok((Arc::new(Absent), Arc::new(Absent), watch::channel(ServerLink::Unknown).1)),
+        None => (Arc::new(Absent), Arc::new(Absent), watch::channel(ServerLink::Unknown).1),
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// Which server.
     pub server: Server,
+    /// Why there is none, with the next step.
+    pub not_configured: Option<String>,
     /// How its certificate is checked.
     pub verify: Verify,
     /// `api.auth.request_token_expiration_sec`.
@@ -80,6 +82,8 @@ pub struct Plan {
     pub sdk_config: SecretString,
     /// Proxies and the like.
     pub network: BTreeMap<String, String>,
+    /// An NVML that is not the system's.
+    pub nvml_library: Option<PathBuf>,
     /// The daemon's PATH.
     pub search: std::ffi::OsString,
     /// What it was made from.
@@ -171,7 +175,7 @@ impl Plan {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
-        let Config { state_dir, socket, local, server, agent, own, .. } = config;
+        let Config { state_dir, socket, local, server, agent, own, unconfigured, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -188,18 +192,22 @@ impl Plan {
         };
         let server = match (local, server) {
             (Some(address), _) => embedded(address),
-            (None, Some(server)) => remote(server),
+            (None, Some(server)) => {
+                let (addresses, credentials) = addressed(server);
+                Server::Remote { addresses, credentials }
+            }
             (None, None) => Server::None,
         };
-        if matches!(server, Server::None) {
-            settings.remarks.push(NOT_CONFIGURED.to_owned());
-        }
+        let not_configured =
+            matches!(server, Server::None).then(|| unconfigured.unwrap_or_else(|| NOT_CONFIGURED.to_owned()));
+        settings.remarks.extend(not_configured.clone());
         let packages = agent.packages;
         let pip = own.installer == InstallerChoice::Pip;
         Self {
             state_dir: state_dir.value,
             socket: socket.value,
             server,
+            not_configured,
             verify,
             request_token_expiration_s,
             settings,
@@ -226,6 +234,7 @@ impl Plan {
             variables: agent.environment,
             sdk_config,
             network: network(environment),
+            nvml_library: own.nvml_library,
             search: environment.get("PATH").cloned().unwrap_or_default(),
             flags,
         }
@@ -239,14 +248,15 @@ impl Plan {
 
 /// The configuration, wherever it is: it may hold the key pair, and be readable for more users than it should be.
 fn hidden(config: &Config) -> Vec<PathBuf> {
-    let files = config.file.iter().map(|file| &file.value).chain(&config.included).chain(&config.own_file);
+    let files = config.file.iter().map(|file| &file.value).chain(&config.included);
+    let files = files.chain(&config.credential).chain(&config.own_file);
     // The shim has another working directory.
     let files = files.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     [PathBuf::from("/etc/clearmld")].into_iter().filter(|path| path.is_dir()).chain(files).collect()
 }
 
-const NOT_CONFIGURED: &str = "no ClearML server is configured: put the credentials block of its web UI (Settings > Workspace) \
-    into clearml.conf and restart clearmld, or start it with --local";
+const NOT_CONFIGURED: &str = "no ClearML server is configured: run `clearmlctl init` as root with the credentials block of \
+    its web UI (Settings > Workspace), put that block into clearml.conf and restart clearmld, or start it with --local";
 
 fn embedded(address: Option<SocketAddr>) -> Server {
     let api = address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8008));
@@ -258,7 +268,7 @@ fn embedded(address: Option<SocketAddr>) -> Server {
     Server::Local { api, files: SocketAddr::new(api.ip(), files) }
 }
 
-fn remote(server: ServerConfig) -> Server {
+pub(super) fn addressed(server: ServerConfig) -> (ServerAddresses, ClientCredentials) {
     let text = |url: Option<Sourced<String>>| url.map(|url| url.value).unwrap_or_default();
     let addresses = ServerAddresses { api: server.api.value, web: text(server.web), files: text(server.files) };
     let credentials = match server.credentials {
@@ -267,10 +277,10 @@ fn remote(server: ServerConfig) -> Server {
         }
         Credentials::Token(token) => ClientCredentials::Token(token.value),
     };
-    Server::Remote { addresses, credentials }
+    (addresses, credentials)
 }
 
-fn verify(choice: &config::Verify) -> Verify {
+pub(super) fn verify(choice: &config::Verify) -> Verify {
     match choice {
         config::Verify::System => Verify::Yes,
         config::Verify::Authority(file) => Verify::CaFile(file.clone()),

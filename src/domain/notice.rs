@@ -87,7 +87,7 @@ notices! {
     RunOutOfDisk        "run_out_of_disk"       "84506fb8bf447bf9417c4024a2c0289a" Error   "A task found the disk full"
     RunStopped          "run_stopped"           "d77fef3001b4ef3c9b17886875c894ab" Notice  "A run was stopped"
     RunHostShutdown     "run_host_shutdown"     "ca1e3621b3b162adfc447aa315b0445f" Notice  "A run was stopped because the host was shut down"
-    RunLost             "run_lost"              "e59174dcaa55e60e304bfcf16df51eed" Error   "A run was lost"
+    RunLost             "run_lost"              "e59174dcaa55e60e304bfcf16df51eed" Warning "A run was lost"
     RunSettled          "run_settled"           "192d6c8617430db4ce2ade40643959d1" Notice  "The end of a run is delivered"
     DiskFull            "disk_full"             "e4b46a6f894e2cc0e8477a9fc939688a" Error   "The disk is full"
     DiskFree            "disk_free"             "b420c928182d17921f62c85e67a5b719" Notice  "The disk has room again"

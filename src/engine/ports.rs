@@ -1,6 +1,7 @@
 //! The few doors through which the engine reaches the world.
 
 mod desk;
+mod gpus;
 mod launch;
 mod server;
 mod store;
@@ -8,6 +9,7 @@ mod store;
 use std::fmt;
 
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
+pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{
     ClearMl, LogEvent, LogLevel, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,

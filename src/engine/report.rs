@@ -11,6 +11,7 @@ use super::poll::{Demand, WorkerDemand};
 use super::ports::{ClearMl, Machine, ServerError, WorkerReport};
 use super::{Settings, World};
 use crate::domain::ids::{TaskId, WorkerName};
+use crate::domain::inventory::Inventory;
 use crate::domain::machine::MachineStats;
 
 /// What the server was last told of a Worker.
@@ -35,7 +36,9 @@ pub async fn run(
         let due = due(&told, &wanted.workers, settings.report_interval);
         if !due.is_empty() {
             let stats = machine.sample();
-            tell(&world, &mut told, due, &stats).await;
+            // One look for all, however many Workers there are and however often they change.
+            let gpus = world.gpus.look(settings.report_interval / 2).await;
+            tell(&world, &mut told, due, &stats, &gpus).await;
         }
         ping(&world, &mut pinged, &wanted, settings.ping_interval).await;
         let next_look = Instant::now() + settings.report_interval.min(Duration::from_secs(2));
@@ -73,7 +76,13 @@ async fn leave(world: &World, told: &mut HashMap<WorkerName, Told>, wanted: &Dem
     }
 }
 
-async fn tell(world: &World, told: &mut HashMap<WorkerName, Told>, due: Vec<WorkerDemand>, stats: &MachineStats) {
+async fn tell(
+    world: &World,
+    told: &mut HashMap<WorkerName, Told>,
+    due: Vec<WorkerDemand>,
+    stats: &MachineStats,
+    gpus: &Inventory,
+) {
     let calls = due.into_iter().map(|worker| {
         let new = told.get(&worker.name).is_none_or(|told| told.state.queues != worker.queues);
         let clearml = Arc::clone(&world.clearml);
@@ -83,7 +92,7 @@ async fn tell(world: &World, told: &mut HashMap<WorkerName, Told>, due: Vec<Work
                 worker: worker.name.clone(),
                 queues: worker.queues.clone(),
                 task: worker.task.clone(),
-                stats: Some(stats.clone()),
+                stats: Some(MachineStats { gpus: gpus.stats(&worker.gpus), ..stats.clone() }),
                 at,
             };
             let done = introduce_and_report(clearml.as_ref(), &worker, &report, new).await;

@@ -1,12 +1,16 @@
 //! Where the daemon's own log goes: to the journal with structured fields when the journal is what reads our stderr,
 //! to stderr otherwise. Which fields there are is in `docs/journal.md`.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -53,18 +57,27 @@ fn stderr_is_the_journal() -> bool {
     device.parse() == Ok(stderr.dev()) && inode.parse() == Ok(stderr.ino())
 }
 
+/// Bytes of entries that may wait for a journald that does not read: hours of a host's life.
+const BACKLOG: usize = 1 << 20;
+/// Between two looks whether it reads again, if the kernel does not tell.
+const AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// A layer that writes each event as an entry, and never waits: a journald that is stopped must not stop the engine.
 /// (tracing-journald's socket blocks.)
 #[derive(Debug)]
 pub struct Journal {
-    way: Mutex<Way>,
+    way: Arc<Mutex<Way>>,
 }
 
 #[derive(Debug)]
 struct Way {
     socket: JournalSocket,
-    /// Entries that journald did not take since the last one that it took.
+    backlog: VecDeque<Entry>,
+    waiting: usize,
+    /// Entries that found no room in the backlog.
     lost: u64,
+    /// Whether somebody looks after the backlog.
+    tended: bool,
 }
 
 impl Journal {
@@ -72,7 +85,7 @@ impl Journal {
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
         let socket = JournalSocket::new(path);
-        socket.connected().then(|| Self { way: Mutex::new(Way { socket, lost: 0 }) })
+        socket.connected().then(|| Self { way: Arc::new(Mutex::new(Way::to(socket))) })
     }
 }
 
@@ -81,23 +94,72 @@ impl<S: Subscriber> Layer<S> for Journal {
         let mut fields = Fields { audit: event.metadata().target() == AUDIT, ..Fields::default() };
         event.record(&mut fields);
         let entry = fields.entry(event.metadata());
-        // A thread that panicked here left a socket and a number, both fit for use.
-        self.way.lock().unwrap_or_else(PoisonError::into_inner).send(&entry);
+        let mut way = lock(&self.way);
+        way.take(entry);
+        if !way.backlog.is_empty() && !way.tended {
+            let later = Arc::clone(&self.way);
+            // Without a thread the next entry tries again.
+            way.tended = thread::Builder::new().name("journal".to_owned()).spawn(move || tend(&later)).is_ok();
+        }
+    }
+}
+
+/// A thread that panicked with the lock left whole entries and numbers, fit for use.
+fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
+    way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Until the backlog is with journald.
+fn tend(way: &Mutex<Way>) {
+    loop {
+        let socket = lock(way).socket.descriptor().and_then(|socket| socket.try_clone_to_owned().ok());
+        match socket {
+            // How that ends is seen when the backlog is sent.
+            Some(socket) => drop(poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&AGAIN))),
+            None => thread::sleep(Duration::from_secs(1)),
+        }
+        let mut way = lock(way);
+        way.send();
+        if way.backlog.is_empty() {
+            way.tended = false;
+            return;
+        }
     }
 }
 
 impl Way {
-    fn send(&mut self, entry: &Entry) {
-        if self.lost > 0 && self.socket.send(lost(self.lost).as_bytes()) == Sent::Taken {
-            self.lost = 0;
-        }
-        if self.lost > 0 || self.socket.send(entry.as_bytes()) != Sent::Taken {
+    fn to(socket: JournalSocket) -> Self {
+        Self { socket, backlog: VecDeque::new(), waiting: 0, lost: 0, tended: false }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        self.send();
+        if self.waiting > BACKLOG {
             self.lost += 1;
+            return;
+        }
+        let lost = std::mem::take(&mut self.lost);
+        for entry in (lost > 0).then(|| missing(lost)).into_iter().chain([entry]) {
+            self.waiting += entry.as_bytes().len();
+            self.backlog.push_back(entry);
+        }
+        self.send();
+    }
+
+    fn send(&mut self) {
+        while let Some(entry) = self.backlog.front() {
+            match self.socket.send(entry.as_bytes()) {
+                Sent::Full => return,
+                Sent::Taken => {}
+                Sent::Lost => self.lost += 1,
+            }
+            self.waiting -= entry.as_bytes().len();
+            self.backlog.pop_front();
         }
     }
 }
 
-fn lost(count: u64) -> Entry {
+fn missing(count: u64) -> Entry {
     let notice = Notice::EntriesLost;
     let text = format!("{count} entries of clearmld are missing here: journald did not read");
     said_by_us("clearmld", notice.priority(), &text)

@@ -5,6 +5,7 @@ pub mod journal;
 pub mod launch;
 pub mod machine;
 pub mod notify;
+pub mod nvml;
 pub mod outfit;
 pub mod store;
 pub mod users;

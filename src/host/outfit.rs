@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+mod gpus;
+
 use super::users::UserPolicy;
 use super::uv::Uv;
-use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::{
     self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Secrets,
 };
@@ -129,7 +130,7 @@ impl Outfitter for Outfits {
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
             journal: self.journal(record),
-            devices: devices(&record.gpus),
+            devices: gpus::devices(&record.lease(), Path::new("/dev")),
             source: plan.source,
             environment: plan.environment,
             program: ProgramSpec { variables, ..plan.program },
@@ -191,47 +192,9 @@ impl Outfits {
         }
         let mut plain = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
         plain("PYTHONIOENCODING", "utf-8");
-        plain("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-        match &record.gpus {
-            GpuClaim::None => {
-                plain("NVIDIA_VISIBLE_DEVICES", "none");
-                plain("CUDA_VISIBLE_DEVICES", "");
-            }
-            GpuClaim::All => drop(plain("NVIDIA_VISIBLE_DEVICES", "all")),
-            GpuClaim::Some(_) => {
-                plain("NVIDIA_VISIBLE_DEVICES", &record.gpus.to_string());
-                plain("CUDA_VISIBLE_DEVICES", &record.gpus.to_string());
-            }
-        }
+        variables.extend(gpus::variables(&record.lease()));
         variables
     }
-}
-
-/// Device nodes of the leased GPUs. Which node is which GPU needs NVML for anything but an index, so a UUID or a slice
-/// gets all nodes for now; the issue "The host is owned" narrows this.
-fn devices(gpus: &GpuClaim) -> Vec<PathBuf> {
-    let one = |gpu: &GpuId| match gpu {
-        GpuId::Index(index) => Some(format!("nvidia{index}")),
-        GpuId::Slice(..) | GpuId::Uuid(_) => None,
-    };
-    let wanted: Option<Vec<String>> = match gpus {
-        GpuClaim::None => return Vec::new(),
-        GpuClaim::All => None,
-        GpuClaim::Some(gpus) => gpus.iter().map(one).collect(),
-    };
-    let nodes = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    let of_a_gpu = |name: &str| {
-        let number = name.strip_prefix("nvidia").filter(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-        match (number, &wanted) {
-            (Some(_), Some(wanted)) => wanted.iter().any(|node| node == name),
-            (Some(_), None) => true,
-            (None, _) => name.starts_with("nvidia"),
-        }
-    };
-    nodes
-        .map(|node| node.path())
-        .filter(|path| path.file_name().is_some_and(|name| of_a_gpu(&name.to_string_lossy())))
-        .collect()
 }
 
 fn clone_pair((name, value): (&String, &String)) -> (String, String) {

@@ -20,11 +20,12 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// What pip needs of the daemon's environment; none of it is a key of the server.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 13] = [
     "PATH",
     "HOME",
     "LANG",
     "TMPDIR",
+    "XDG_CACHE_HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",

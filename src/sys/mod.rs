@@ -4,6 +4,8 @@
 pub mod durable;
 pub mod identity;
 pub mod journal;
+#[cfg(feature = "daemon")]
+pub mod mig;
 pub mod mount;
 pub mod process;
 #[cfg(feature = "daemon")]

@@ -24,6 +24,9 @@ use clearmld::engine::ports::{
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+#[path = "gpus.rs"]
+mod gpus;
+
 /// A task that is there; its name tries to talk to terminals.
 pub(crate) const TASK: &str = "aaaa0001000000000000000000000001";
 /// A task that fails when it is followed.
@@ -252,6 +255,10 @@ impl Script {
                 self.note(format!("remove {name} {now}"));
                 let reason = format!("worker `{name}` has run {LIVE_RUN}; stop it, or use --now");
                 drop(reply.send(if now { Ok(()) } else { Err(EngineError::Conflict { reason }) }));
+            }
+            Command::Gpus { age, reply } => {
+                self.note(format!("gpus {}", age.as_secs()));
+                drop(reply.send(Ok(gpus::view())));
             }
             Command::Runs(reply) => drop(reply.send(Ok(self.runs()))),
             Command::StopRun { run, grace_ms, reply } => {

@@ -8,18 +8,11 @@ use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-use crate::reader::root;
+use crate::reader::is_written;
 
 #[test]
 fn the_api_reference_says_what_the_protocol_says() {
-    let wanted = rendered();
-    let path = root().join("docs/api.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        #[expect(clippy::disallowed_methods, reason = "a document of the repository, on demand")]
-        std::fs::write(&path, &wanted).expect("written");
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "docs/api.md is out of date: UPDATE_DOCS=1 cargo test --test docs");
+    is_written("docs/api.md", &rendered());
 }
 
 fn rendered() -> String {

@@ -8,5 +8,6 @@
 
 mod api;
 mod commands;
+mod configuration;
 mod on_this_host;
 mod reader;

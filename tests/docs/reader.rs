@@ -80,3 +80,15 @@ fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
+
+/// Holds a generated document to what it is generated from.
+#[track_caller]
+pub(crate) fn is_written(name: &str, wanted: &str) {
+    let path = root().join(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        #[expect(clippy::disallowed_methods, reason = "a document of the repository, on demand")]
+        std::fs::write(&path, wanted).expect("written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == wanted, "{name} is out of date: UPDATE_DOCS=1 cargo test --test docs");
+}

@@ -11,6 +11,7 @@ mod escape;
 mod follower;
 mod full_disk;
 mod git_password;
+mod gpus;
 mod ledger;
 mod life;
 mod lost_answers;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clearmld::domain::handover::{End, ExitRecord, Isolation, file};
 use clearmld::domain::ids::StateId;
 use clearmld::engine::ports::{LaunchError, Launcher};
-use clearmld::host::launch::{Direct, choose, isolation};
+use clearmld::host::launch::{Direct, Systemd, choose, isolation};
 use clearmld::sys::durable;
 
 use super::stand::{Run, SHIM, Stand, UID, executable, until, with_argument};
@@ -171,6 +171,24 @@ async fn under_systemd_a_stopped_unit_ends_its_run_with_a_record() {
     let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
     assert_eq!((record.end, record.killed), (End::Exited { code: 5 }, false));
     launcher.sweep(&run.spec.run).await.expect("nothing is left, which is no error");
+}
+
+/// As above; an older systemd lacks a property.
+#[tokio::test]
+#[ignore = "run by `make test-systemd`, where PID 1 is systemd"]
+async fn under_systemd_one_that_cannot_confine_a_unit_starts_it_all_the_same_and_the_status_says_so() {
+    let stand = Stand::new();
+    let mut run = stand.program("exit 6");
+    let launcher = Systemd::connect(wrapper(&stand, &run)).await.expect("systemd").also("ProtectTheImpossible");
+    assert!(!launcher.describe().missing.iter().any(|text| text.contains("confine")));
+    run.spec.run = clearmld::domain::ids::RunId::new("r3").expect("an id");
+    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+    run.write_orders();
+    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+    launcher.wait(&started.shim).await;
+    let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
+    assert_eq!(record.end, End::Exited { code: 6 });
+    assert!(launcher.describe().missing.iter().any(|text| text.contains("confine")), "{:?}", launcher.describe());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use clearmld::config::settings::{HONOURED, SETTINGS, Setting, Takes};
+use clearmld::config::settings::{HONOURED, SETTINGS, Setting};
 
 use crate::roff;
 
@@ -30,21 +30,7 @@ pub(crate) fn page() -> Vec<u8> {
 fn item(setting: &Setting) -> String {
     let default = setting.default.map(|default| format!("Default: {default}."));
     let text: Vec<String> = std::iter::once(setting.meaning.to_owned()).chain(default).collect();
-    roff::item(setting.key, &roff::escaped(&takes(setting.takes)), &text)
-}
-
-fn takes(takes: Takes) -> String {
-    match takes {
-        Takes::Text => "text".to_owned(),
-        Takes::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
-        Takes::Number(least, most) => format!("number, {least} to {most}"),
-        Takes::Seconds(least, most) => format!("seconds, {} to {}", seconds(least), seconds(most)),
-        Takes::Truth => "true or false".to_owned(),
-    }
-}
-
-fn seconds(ms: u64) -> String {
-    std::time::Duration::from_millis(ms).as_secs_f64().to_string()
+    roff::item(setting.key, &roff::escaped(&setting.takes.to_string()), &text)
 }
 
 fn capitalised(text: &str) -> String {

@@ -46,7 +46,8 @@ pub struct WorkerAdd {
     /// Use no GPU
     #[arg(long, conflicts_with = "gpus")]
     pub cpu_only: bool,
-    /// GPUs to use: `0`, `0,1`, `0-3`, `0:1` (a MIG slice), a UUID, `all` or `none` [default: NVIDIA_VISIBLE_DEVICES,
+    /// GPUs to use: `0`, `0,1`, `0-3`, `0:1` (a MIG slice), a UUID, `all` or `none`; see
+    /// `clearmlctl gpu list` [default: NVIDIA_VISIBLE_DEVICES,
     /// else all GPUs, else CPU]
     #[arg(long, value_name = "GPUS")]
     pub gpus: Option<String>,

@@ -11,9 +11,9 @@ use crate::rpc::v1;
 /// Longest name in a table.
 const NAME: usize = 40;
 /// Columns that are copied to the next command: never wrapped, however narrow the terminal is.
-const UNBROKEN: [&str; 6] = ["RUN", "TASK", "WORKER", "QUEUE", "ID", "NEXT"];
+const UNBROKEN: [&str; 7] = ["RUN", "TASK", "WORKER", "QUEUE", "ID", "NEXT", "UUID"];
 /// What an empty cell shows.
-const NOTHING_THERE: &str = "-";
+pub(super) const NOTHING_THERE: &str = "-";
 
 /// How it is to look.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub(in crate::ctl) struct Look {
 }
 
 impl Look {
-    fn rows(self, header: &[&str], rows: Vec<Vec<String>>) -> String {
+    pub(super) fn rows(self, header: &[&str], rows: Vec<Vec<String>>) -> String {
         let mut table = self.plain();
         table.set_header(header.iter().map(|title| self.title(title)));
         table.add_rows(rows);
@@ -38,7 +38,7 @@ impl Look {
     }
 
     /// `label  value`, in order; without value no line.
-    fn fields(self, fields: Vec<(&str, Option<String>)>) -> String {
+    pub(super) fn fields(self, fields: Vec<(&str, Option<String>)>) -> String {
         let mut table = self.plain();
         for (label, value) in fields {
             if let Some(value) = value {
@@ -75,11 +75,11 @@ fn trimmed(mut table: Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn or_nothing(text: Option<&str>) -> String {
+pub(super) fn or_nothing(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).map_or_else(|| NOTHING_THERE.to_owned(), cell)
 }
 
-fn some(text: &str) -> Option<String> {
+pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| cell(text))
 }
 
@@ -116,7 +116,7 @@ pub(in crate::ctl) fn status(look: Look, status: &v1::HostStatus) -> String {
 
 fn server(now: i64, server: &v1::Server) -> String {
     if server.api_url.is_empty() {
-        return "none configured".to_owned();
+        return "not configured: run `clearmlctl init`".to_owned();
     }
     let mut text = cell(&server.api_url);
     if let Some(version) = &server.version {

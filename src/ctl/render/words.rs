@@ -13,6 +13,16 @@ pub(in crate::ctl) fn link(server: &v1::Server) -> &'static str {
     }
 }
 
+pub(in crate::ctl) fn driver(driver: &v1::GpuDriver) -> &'static str {
+    match driver.state() {
+        v1::GpuDriverState::Unspecified => UNKNOWN,
+        v1::GpuDriverState::Asked => "asked",
+        v1::GpuDriverState::Absent => "absent",
+        v1::GpuDriverState::Failing => "failing",
+        v1::GpuDriverState::Up => "up",
+    }
+}
+
 pub(in crate::ctl) fn intent(worker: &v1::Worker) -> &'static str {
     match worker.intent() {
         v1::WorkerIntent::Unspecified => UNKNOWN,

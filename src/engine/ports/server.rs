@@ -53,7 +53,7 @@ pub enum ServerError {
     },
     /// There is no server configured.
     #[error(
-        "no ClearML server is configured: set api.api_server and api.credentials in clearml.conf, or start with --local"
+        "no ClearML server is configured: run `clearmlctl init` as root, or set api.api_server and api.credentials in clearml.conf"
     )]
     NotConfigured,
 }

@@ -2,6 +2,7 @@
 //! directory; they differ in whose child it is and in who makes its cgroup.
 
 mod cgroup_tree;
+mod confinement;
 mod direct;
 mod supervised;
 mod systemd;

@@ -5,6 +5,7 @@
 //! the daemon has said READY=1.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::cgroup_tree::{self, Tree};
+use super::confinement;
 use super::supervised;
 use crate::domain::handover::{JournalSpec, ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
@@ -32,6 +34,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Systemd {
     shim: PathBuf,
     manager: Manager,
+    /// See [`Systemd::also`].
+    wanted: Vec<&'static str>,
+    /// This systemd knows less than it takes to confine Runs.
+    plain: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -49,17 +55,48 @@ impl Systemd {
         // A bus without systemd behind the name answers with an error here, not at the first launch.
         let peer = Some("org.freedesktop.DBus.Peer");
         manager.bus.call_method(Some(NAME), PATH, peer, "Ping", &()).await?;
-        Ok(Self { shim, manager })
+        Ok(Self { shim, manager, wanted: Vec::new(), plain: AtomicBool::new(false) })
+    }
+
+    /// Confines Runs by one more yes-or-no property, where systemd knows it.
+    #[must_use]
+    pub fn also(mut self, property: &'static str) -> Self {
+        self.wanted.push(property);
+        self
+    }
+
+    /// Starts the unit, confined as far as systemd knows how.
+    async fn start(&self, run: &RunId, properties: Properties<'_>, confinement: Properties<'_>) -> zbus::Result<()> {
+        let unit = run.unit();
+        let start = async |properties: &Properties<'_>| {
+            let none: Vec<(&str, Properties<'_>)> = Vec::new();
+            let body = (unit.as_str(), "fail", properties, none);
+            self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await.map(drop)
+        };
+        if !self.plain.load(Ordering::Relaxed) {
+            let confined: Properties<'_> = properties.iter().chain(&confinement).cloned().collect();
+            match start(&confined).await {
+                Err(error) if is_unknown_property(&error) => {
+                    tracing::warn!(%error, "this systemd cannot confine the units of runs; they start without");
+                    self.plain.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        start(&properties).await
     }
 }
 
+type Properties<'a> = Vec<(&'static str, Variant<'a>)>;
+
+/// What systemd says of a property, or of a value of it, that it does not know.
+fn is_unknown_property(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error::{InvalidArgs, PropertyReadOnly, UnknownProperty};
+    matches!(error, zbus::Error::FDO(error) if matches!(**error, PropertyReadOnly(_) | InvalidArgs(_) | UnknownProperty(_)))
+}
+
 /// The properties of a Run's unit.
-fn properties<'a>(
-    shim: &'a str,
-    directory: &'a str,
-    description: String,
-    grace_ms: u64,
-) -> Vec<(&'static str, Variant<'a>)> {
+fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_ms: u64) -> Properties<'a> {
     let command = vec![(shim, vec![shim, "run", directory], false)];
     let stop = Duration::from_millis(grace_ms).saturating_add(BEYOND_GRACE);
     let stop = u64::try_from(stop.as_micros()).unwrap_or(u64::MAX);
@@ -98,10 +135,13 @@ fn journal_limits<'a>(journal: &JournalSpec) -> [(&'static str, Variant<'a>); 2]
 #[async_trait]
 impl Launcher for Systemd {
     fn describe(&self) -> LauncherDescription {
-        let missing = match Tree::find() {
-            Some(_) => Vec::new(),
-            None => vec!["no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned()],
-        };
+        let mut missing = Vec::new();
+        if Tree::find().is_none() {
+            missing.push("no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned());
+        }
+        if self.plain.load(Ordering::Relaxed) {
+            missing.push("this systemd cannot confine the units of runs: only the sandbox confines a task".to_owned());
+        }
         LauncherDescription { name: "systemd", missing }
     }
 
@@ -126,11 +166,13 @@ impl Launcher for Systemd {
         if let Some(journal) = &spec.journal {
             properties.extend(journal_limits(journal));
         }
-        let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-        let body = (run.unit(), "fail", properties, none);
+        // STATE/runs/RUN
+        let state = text(directory.ancestors().nth(2).unwrap_or(directory))?;
+        let mut confinement = confinement::properties(&state);
+        confinement.extend(self.wanted.iter().map(|property| (*property, Variant::from(true))));
         loop {
-            match self.manager.call::<_, OwnedObjectPath>("StartTransientUnit", &body).await {
-                Ok(_) => break,
+            match self.start(run, properties.clone(), confinement.clone()).await {
+                Ok(()) => break,
                 // A call before this one, whose answer was lost.
                 Err(error) if is(&error, "org.freedesktop.systemd1.UnitExists") => break,
                 // The host is on its way down, and starts nothing more. The Run stays where it is in the ledger, and
@@ -230,5 +272,14 @@ mod tests {
         assert_eq!(signature("TimeoutStopUSec"), "t");
         assert_eq!(signature("Delegate"), "b");
         assert_eq!(signature("UMask"), "u");
+        let confinement = confinement::properties("/var/lib/clearmld");
+        let signature = |name: &str| {
+            let value = confinement.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+            value.expect(name).value_signature().to_string()
+        };
+        assert_eq!(signature("CapabilityBoundingSet"), "t");
+        assert_eq!(signature("SystemCallFilter"), "(bas)");
+        assert_eq!(signature("SystemCallErrorNumber"), "i");
+        assert_eq!(signature("ReadWritePaths"), "as");
     }
 }

@@ -6,7 +6,7 @@ import signal
 import time
 
 import host
-from host import call, ctl, holds, journal, log, main_pid, must, settled, submit, until, unit_of
+from host import call, ctl, holds, log, main_pid, must, settled, submit, until, unit_of
 
 JOURNALD = "systemd-journald.service"
 LEFT_OUT = "b2a01b38bdadacb7948618007ca8fdae"
@@ -35,6 +35,12 @@ def the_catalog():
     with open("/usr/lib/systemd/catalog/clearmld.catalog") as file:
         written = [line for line in file if line.startswith("-- ")]
     holds("and has each of its entries", len(listed) == len(written) > 30, (len(listed), len(written)))
+
+
+def journal(*matches):
+    """With all that was sent until now."""
+    must("journalctl", "--sync")
+    return host.journal(*matches)
 
 
 def printed(*matches):
@@ -114,6 +120,8 @@ def a_journald_that_hangs():
         task = submit("/check/many.sh")
         run = settled(task)
         took = time.monotonic() - began
+        ctl("drain")
+        ctl("resume")
     finally:
         os.kill(main_pid(JOURNALD), signal.SIGCONT)
     print(f"# {usual} ms as a rule, {duration(run)} ms while journald hangs, {took:.1f} s with all round it")
@@ -124,9 +132,11 @@ def a_journald_that_hangs():
     holds("nothing of its output is missing at the server", found == wanted, len(found))
     kept = call("clearmlctl", "run", "logs", run["id"]).stdout.splitlines()
     holds("nor on this host", [line for line in kept if line.startswith("number ")] == wanted, len(kept))
-    ctl("drain")
-    ctl("resume")
-    until("journald reads again", lambda: len(journal("-t", "clearmld-audit", "CLEARML_AUDIT_RPC=Host.Resume")) == 2)
+    again = lambda: len(journal("-t", "clearmld-audit", "CLEARML_AUDIT_RPC=Host.Resume")) == 2
+    until("the record of an order that was given meanwhile", again)
+    kinds = [e["MESSAGE"].split(":")[0] for e in journal(f"CLEARML_TASK_ID={task}", "SYSLOG_IDENTIFIER=clearmld")]
+    wanted = ["run_claimed", "run_started", "run_exited", "run_settled"]
+    holds("and what the daemon had to say meanwhile is there when it reads again", kinds == wanted, kinds)
 
 
 def duration(run):

@@ -26,6 +26,8 @@ from host import (
 )
 
 COUNTING = "/check/counting.sh"
+# What the shim needs is in src/host/launch/confinement.rs.
+RUN_EXPOSURE = 58
 
 
 def check():
@@ -50,6 +52,7 @@ def what_a_run_is(run):
         host.cgroup(pid).startswith(f"{wanted[2]}/payload"),
         host.cgroup(pid),
     )
+    rating(unit)
     holds("the shim is beside it", host.cgroup(said["MainPID"]) == f"{wanted[2]}/shim", host.cgroup(said["MainPID"]))
     holds(
         "the daemon is elsewhere", host.cgroup(main_pid()) == "/system.slice/clearmld.service", host.cgroup(main_pid())
@@ -65,6 +68,17 @@ def what_a_run_is(run):
     sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     holds("without any capability, CapBnd included", not any(sets.values()), sets)
     holds("and with NoNewPrivs", status["NoNewPrivs"] == "1", status["NoNewPrivs"])
+
+
+def rating(unit):
+    # What the daemon has asked for, as PID 1 wrote it down.
+    path = f"/run/systemd/transient/{unit}"
+    rated = call("systemd-analyze", "security", "--offline=true", f"--threshold={RUN_EXPOSURE}", "--no-pager", path)
+    overall = (rated.stdout.strip().splitlines() or [rated.stderr])[-1]
+    holds(f"systemd-analyze security rates a run's unit at {RUN_EXPOSURE / 10} or better", rated.returncode == 0, rated.stdout)
+    print(f"# {overall}")
+    lacking = [text for text in ask("status")["missing"] if "confine" in text]
+    holds("this systemd knows all that confines it", not lacking, lacking)
 
 
 def it_outlives_the_daemon(task, run):
@@ -84,6 +98,10 @@ def it_outlives_the_daemon(task, run):
 
     began = time.time()
     restarted("systemctl restart clearmld", lambda: must("systemctl", "restart", host.UNIT))
+    told_of = [e["MESSAGE"] for e in journal("_PID=1", f"--since=@{began:.6f}") if "219/CGROUP" in e["MESSAGE"]]
+    state = show(host.UNIT, "Result", "NRestarts")
+    clean = state == {"Result": "success", "NRestarts": "0"}
+    holds("a restart beside a living run does not end in 219/CGROUP", clean and not told_of, (state, told_of))
     holds("the daemon said STOPPING=1", told("STOPPING=1", began), "no such notification")
     restarted("kill -9 of the daemon", lambda: os.kill(main_pid(), signal.SIGKILL))
     restarted("systemctl stop and start", stop_and_start)

@@ -7,6 +7,7 @@ import stat
 import time
 
 import host
+import setup
 from host import call, ctl, holds, main_pid, must, show, told, until
 
 UNITS = "/usr/lib/systemd/system"
@@ -16,8 +17,10 @@ CONFIGURATION = pathlib.Path("/etc/clearmld/clearml.conf")
 
 def check():
     must("systemd-sysusers", "clearmld.conf")
-    must("systemctl", "log-level", "debug")
     units()
+    setup.check()
+    # From here on: journald takes only so many lines from PID 1 in half a minute.
+    must("systemctl", "log-level", "debug")
     a_broken_configuration()
     start()
     the_socket()

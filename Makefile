@@ -50,6 +50,7 @@ LAY_OUT = packaging/install.sh $(TARGET_DIR)/release $(TARGET_DIR)/$(HOST)/shim/
 
 install: release shim
 	$(LAY_OUT) "$(DESTDIR)" "$(PREFIX)"
+	@[ -n "$(DESTDIR)" ] || echo "next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl enable --now clearmld"
 
 stage: release shim
 	rm -rf $(PACKAGES)/stage
@@ -96,7 +97,7 @@ test-unit:
 
 check: prepare deny
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features pages -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --bin clearmld-shim -- -D warnings
 	$(CARGO) test --locked --test layering
 

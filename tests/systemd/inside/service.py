@@ -30,9 +30,9 @@ def check():
 
 
 def units():
-    # The manual pages come with the packages.
+    # The manual pages come with the packages; tests/packages looks at them.
     paths = [f"{UNITS}/clearmld.service", f"{UNITS}/clearml.slice"]
-    verified = call("systemd-analyze", "verify", *paths)
+    verified = call("systemd-analyze", "verify", "--man=no", *paths)
     said = verified.stdout + verified.stderr
     holds("systemd-analyze verify has nothing to say about the units", not said and verified.returncode == 0, said)
     rated = call("systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", paths[0])

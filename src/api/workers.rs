@@ -58,10 +58,14 @@ impl v1::workers_server::Workers for WorkersService {
 
 fn describe(asked: &v1::AddWorkerRequest) -> String {
     format!(
-        "{} queues={} gpus={} user={}",
+        "{} queues={} gpus={} user={} memory={} cpus={} pids={} time_limit={}",
         asked.name.as_deref().unwrap_or("(unnamed)"),
         asked.queues.join(","),
         asked.gpus.as_deref().unwrap_or("(any)"),
         asked.user.as_deref().unwrap_or("(default)"),
+        asked.memory.as_deref().unwrap_or("(all)"),
+        asked.cpus.as_deref().unwrap_or("(all)"),
+        asked.pids.map_or_else(|| "(default)".to_owned(), |pids| pids.to_string()),
+        asked.time_limit.as_deref().unwrap_or("(none)"),
     )
 }

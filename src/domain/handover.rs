@@ -25,7 +25,7 @@ pub use course::{
 pub use secrets::{GitCredential, Secrets};
 pub use spec::{
     Caches, Entry, EnvironmentSpec, Identity, Installer, Isolation, Overlay, ProgramSpec, Repository, Requirements,
-    RunSpec, SourceSpec,
+    RunSpec, Seccomp, SourceSpec,
 };
 pub use stage::{Act, EnvironmentPlan, StageOrder, StagePaths, StageReport};
 

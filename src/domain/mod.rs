@@ -5,6 +5,7 @@ pub mod cause;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
+pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod run;

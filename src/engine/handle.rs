@@ -10,6 +10,7 @@ use super::ports::{LauncherDescription, ServerError, ServerIdentity};
 use crate::domain::gpu::GpuClaim;
 use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
+use crate::domain::limits::Limits;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
 
@@ -63,6 +64,8 @@ pub struct WorkerDraft {
     pub gpus: Option<GpuClaim>,
     /// The payload's user.
     pub user: Option<String>,
+    /// What each Run may use at most.
+    pub limits: Limits,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use nix::unistd::{SysconfVar, sysconf};
 use secrecy::SecretString;
 
 use super::users::UserPolicy;
 use super::uv::Uv;
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::{
-    self, Caches, GitCredential, Identity, Installer, Isolation, ProgramSpec, RunSpec, Secrets,
+    self, Caches, GitCredential, Identity, Installer, Isolation, ProgramSpec, RunSpec, Seccomp, Secrets,
 };
+use crate::domain::limits::{Capacity, Limits};
 use crate::domain::run::RunRecord;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
@@ -88,6 +90,13 @@ impl Outfitter for Outfits {
         Path::new("/dev/nvidia0").exists()
     }
 
+    fn capacity(&self) -> Option<Capacity> {
+        let memory = rustix::system::sysinfo();
+        let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten()?;
+        let memory = u64::try_from(memory.totalram).ok()?.saturating_mul(u64::from(memory.mem_unit));
+        Some(Capacity { memory, cpus: u32::try_from(cpus).ok()? })
+    }
+
     async fn outfit(
         &self,
         record: &RunRecord,
@@ -122,6 +131,9 @@ impl Outfitter for Outfits {
             cgroup,
             hidden: std::iter::once(self.root.clone()).chain(self.hidden.iter().cloned()).collect(),
             tools,
+            // The engine fills them in: they are the Worker's.
+            limits: Limits::default(),
+            seccomp: Seccomp::Default,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
             devices: devices(&record.gpus),

@@ -8,3 +8,4 @@ pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;
 pub mod removal;
+pub mod seccomp;

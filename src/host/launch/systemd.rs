@@ -15,6 +15,7 @@ use super::cgroup_tree::{self, Tree};
 use super::supervised;
 use crate::domain::handover::{ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
+use crate::domain::limits::Controllers;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
 
@@ -32,6 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Systemd {
     shim: PathBuf,
     manager: Manager,
+    description: LauncherDescription,
 }
 
 #[derive(Debug)]
@@ -49,8 +51,21 @@ impl Systemd {
         // A bus without systemd behind the name answers with an error here, not at the first launch.
         let peer = Some("org.freedesktop.DBus.Peer");
         manager.bus.call_method(Some(NAME), PATH, peer, "Ping", &()).await?;
-        Ok(Self { shim, manager })
+        Ok(Self { shim, manager, description: description() })
     }
+}
+
+fn description() -> LauncherDescription {
+    let (missing, controllers) = match Tree::find().and_then(|tree| tree.of_systemd()) {
+        // PID 1 gives a unit that is delegated whatever it has itself.
+        Some(top) => super::limited(cgroup_tree::controllers(&top)),
+        None => {
+            let place = "no cgroup v2 tree is mounted".to_owned();
+            let missing = vec![format!("{place}: memory and CPU are neither limited nor counted")];
+            (missing, Controllers { place, ..Controllers::default() })
+        }
+    };
+    LauncherDescription { name: "systemd", missing, controllers }
 }
 
 fn unit(run: &RunId) -> String {
@@ -92,11 +107,7 @@ fn properties<'a>(
 #[async_trait]
 impl Launcher for Systemd {
     fn describe(&self) -> LauncherDescription {
-        let missing = match Tree::find() {
-            Some(_) => Vec::new(),
-            None => vec!["no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned()],
-        };
-        LauncherDescription { name: "systemd", missing }
+        self.description.clone()
     }
 
     async fn going_down(&self) -> bool {
@@ -136,9 +147,7 @@ impl Launcher for Systemd {
     async fn cgroup(&self, run: &RunId) -> Option<PathBuf> {
         // PID 1 makes it; where it will be is known: below the cgroup that holds PID 1's own `init.scope`.
         let tree = Tree::find()?;
-        let init = tree.of("1")?;
-        let top = if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init };
-        Some(top.join(SLICE).join(unit(run)))
+        Some(tree.of_systemd()?.join(SLICE).join(unit(run)))
     }
 
     fn alive(&self, shim: &ProcessIdentity) -> bool {

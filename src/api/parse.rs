@@ -9,6 +9,7 @@ use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
+use crate::domain::limits::Limits;
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
@@ -94,7 +95,10 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
+        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
+        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
+            limits,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
@@ -221,6 +225,10 @@ mod tests {
             (v1::AddWorkerRequest { queues: vec!["a".into(), "a".into()], ..Default::default() }, "queues: "),
             (v1::AddWorkerRequest { queues: vec!["a\x1b[2J".into()], ..Default::default() }, "queues: "),
             (v1::AddWorkerRequest { user: Some(" ".into()), ..Default::default() }, "user: "),
+            (v1::AddWorkerRequest { memory: Some("much".into()), ..Default::default() }, "memory: "),
+            (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
+            (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
+            (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

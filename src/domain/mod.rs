@@ -9,6 +9,7 @@ pub mod ids;
 pub mod inventory;
 pub mod journal;
 pub mod lease;
+pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod notice;

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, interval};
 
-use super::drive::Drive;
+use super::drive::{Drive, Terms};
 use super::handle::{Command, Event, GpusView, Handle, Reply, RunView, WorkerDraft, WorkerView};
 use super::poll::{Demand, TaskDemand, WorkerDemand};
 use super::ports::{ServerError, StoreError};
@@ -256,10 +256,11 @@ impl Core {
     }
 
     fn drive(&mut self, record: RunRecord, adopted: bool) {
-        let user = self.posts.get(&record.worker).and_then(|post| post.worker.user.clone());
+        let worker = self.posts.get(&record.worker).map(|post| &post.worker);
+        let terms = worker.map(|worker| Terms { user: worker.user.clone(), limits: worker.limits }).unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
         let (world, settings) = (self.world.clone(), Arc::clone(&self.settings));
-        let drive = Drive::new(world, settings, record, user, self.news_in.clone(), slot.stop.subscribe(), adopted);
+        let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);
         self.drives.spawn(drive.run());
     }
 

@@ -13,6 +13,7 @@ use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
+use crate::domain::limits::Limits;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
 
@@ -66,6 +67,8 @@ pub struct WorkerDraft {
     pub gpus: Option<GpuClaim>,
     /// The payload's user.
     pub user: Option<String>,
+    /// What each Run may use at most.
+    pub limits: Limits,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.

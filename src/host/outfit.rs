@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use nix::unistd::{SysconfVar, sysconf};
 use secrecy::SecretString;
 
 mod gpus;
@@ -11,9 +12,10 @@ mod gpus;
 use super::users::UserPolicy;
 use super::uv::Uv;
 use crate::domain::handover::{
-    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Secrets,
+    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Seccomp, Secrets,
 };
-use crate::domain::journal::Limits;
+use crate::domain::journal::Limits as JournalLimits;
+use crate::domain::limits::{Capacity, Limits};
 use crate::domain::run::RunRecord;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
@@ -36,7 +38,7 @@ pub struct Outfits {
     /// Bytes a spool may hold.
     pub spool_budget: u64,
     /// How much of a Run's output goes to the journal, where there is one; none for none.
-    pub journal: Option<Limits>,
+    pub journal: Option<JournalLimits>,
     /// The server, as the payload reaches it.
     pub server: ServerAddresses,
     /// `api.verify_certificate` is off.
@@ -93,6 +95,13 @@ impl Outfitter for Outfits {
         Path::new("/dev/nvidia0").exists()
     }
 
+    fn capacity(&self) -> Option<Capacity> {
+        let memory = rustix::system::sysinfo();
+        let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten()?;
+        let memory = u64::try_from(memory.totalram).ok()?.saturating_mul(u64::from(memory.mem_unit));
+        Some(Capacity { memory, cpus: u32::try_from(cpus).ok()? })
+    }
+
     async fn outfit(
         &self,
         record: &RunRecord,
@@ -127,6 +136,9 @@ impl Outfitter for Outfits {
             cgroup,
             hidden: std::iter::once(self.root.clone()).chain(self.hidden.iter().cloned()).collect(),
             tools,
+            // The engine fills them in: they are the Worker's.
+            limits: Limits::default(),
+            seccomp: Seccomp::Default,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
             journal: self.journal(record),

@@ -11,3 +11,4 @@ pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;
 pub mod removal;
+pub mod seccomp;

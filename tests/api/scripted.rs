@@ -150,6 +150,7 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         gpus,
         order_fairness: false,
         user: None,
+        limits: clearmld::domain::limits::Limits::default(),
         intent,
         added: UnixMillis(1_700_000_000_000),
     };
@@ -205,7 +206,11 @@ impl Script {
             draining: self.asked.lock().expect("no test has panicked with it").iter().any(|asked| asked == "drain"),
             server: ServerIdentity { api_url: "http://127.0.0.1:8008".into(), ..ServerIdentity::default() },
             link: ServerLink::Down { since: UnixMillis(1_700_000_000_000), reason: "connection refused".into() },
-            launcher: LauncherDescription { name: "direct", missing: vec!["no cgroup v2: no memory limits".into()] },
+            launcher: LauncherDescription {
+                name: "direct",
+                missing: vec!["no cgroup v2: no memory limits".into()],
+                controllers: clearmld::domain::limits::Controllers::default(),
+            },
             remarks: vec![],
             workers: 1,
             live_runs: 1,
@@ -235,7 +240,9 @@ impl Script {
         if name == BUSY {
             return Err(EngineError::Conflict { reason: format!("there is a worker `{BUSY}` already") });
         }
-        Ok(view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle))
+        let mut added = view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle);
+        added.worker.limits = draft.limits;
+        Ok(added)
     }
 
     fn answer(&self, command: Command) {

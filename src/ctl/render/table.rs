@@ -166,6 +166,7 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("queues", Some(format!("{}, {order}", cell(&queues.join(", "))))),
         ("gpus", some(&worker.gpus)),
         ("user", worker.user.as_deref().and_then(some)),
+        ("limits", worker.limits.as_ref().and_then(|limits| some(&limits.text))),
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
         ("run", worker.run_id.as_deref().and_then(some)),
@@ -235,7 +236,7 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         let cached = if run.environment_cached() { "from the cache" } else { "built" };
         format!("Python {}, {cached}", cell(version))
     });
-    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let time = |micros: u64| span(i64::try_from(micros / 1000).unwrap_or(i64::MAX));
     look.fields(vec![
         ("run", some(&run.id)),
         ("task", Some(format!("{} {}", cell(&run.task_id), cell(&run.task_name)))),
@@ -253,11 +254,17 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         ("pid", run.stage_pid.map(|pid| pid.to_string())),
         ("commit", run.commit.as_deref().and_then(some)),
         ("environment", environment),
+        ("cpu time", end.and_then(|end| end.cpu_micros).map(time)),
         (
-            "cpu time",
-            end.and_then(|end| end.cpu_micros).map(|micros| span(i64::try_from(micros / 1000).unwrap_or(i64::MAX))),
+            "throttled",
+            end.and_then(|end| end.throttled_micros).map(|micros| format!("{} by the CPU limit", time(micros))),
         ),
-        ("peak memory", end.and_then(|end| end.peak_memory).map(mib)),
+        ("peak memory", end.and_then(|end| Some((end.peak_memory?, end.memory_limit))).map(memory)),
+        ("disk", end.and_then(disk)),
+        (
+            "refused",
+            end.and_then(|end| end.refused_forks).map(|count| format!("{count} new processes, by their limit")),
+        ),
         (
             "lost output",
             end.map(|end| end.dropped_bytes)
@@ -265,6 +272,17 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
                 .map(|bytes| format!("{bytes} bytes found no room")),
         ),
     ])
+}
+
+fn memory((peak, limit): (u64, Option<u64>)) -> String {
+    let limit = limit.map(|limit| format!(" of {} MiB", limit >> 20)).unwrap_or_default();
+    format!("{} MiB{limit}", peak >> 20)
+}
+
+fn disk(end: &v1::RunEnd) -> Option<String> {
+    let mib = |bytes: Option<u64>| bytes.unwrap_or(0) >> 20;
+    (end.read_bytes.is_some() || end.written_bytes.is_some())
+        .then(|| format!("{} MiB read, {} MiB written", mib(end.read_bytes), mib(end.written_bytes)))
 }
 
 /// `queue list`.

@@ -4,6 +4,7 @@ use super::gpus::LOOKED_AT;
 use super::{Core, News, Post, Slot};
 use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::limits::{LimitError, Limits};
 use crate::domain::run::RunRecord;
 use crate::domain::schedule::{self, Idle, Pop};
 use crate::domain::task::QueueView;
@@ -31,6 +32,7 @@ impl Core {
     fn check_draft(&self, draft: &WorkerDraft) -> Result<(WorkerName, GpuClaim), EngineError> {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| EngineError::Invalid { reason: error.reason })?;
+        self.check_limits(&draft.limits).map_err(|error| EngineError::Invalid { reason: error.to_string() })?;
         let gpus = self.claimed(draft)?;
         let name = self.name_for(draft, &gpus)?;
         if self.posts.contains_key(&name) {
@@ -49,6 +51,24 @@ impl Core {
             }
         }
         Ok((name, gpus))
+    }
+
+    /// A limit that is accepted is one that the kernel holds.
+    fn check_limits(&self, limits: &Limits) -> Result<(), LimitError> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        self.world.launcher.describe().controllers.lacking(limits)?;
+        self.world.outfitter.capacity().map_or(Ok(()), |host| limits.check(host))
+    }
+
+    /// What hinders a Worker: a host that has lost what its limits need (a boot with other options) takes no task for
+    /// it, rather than failing each.
+    fn hindrance(&self, post: &Post) -> Option<String> {
+        match self.check_limits(&post.worker.limits) {
+            Ok(()) => post.problem.clone(),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// The name given, or that of clearml-agent's rules with the smallest free slot.
@@ -88,6 +108,7 @@ impl Core {
             gpus,
             order_fairness: draft.order_fairness,
             user: draft.user,
+            limits: draft.limits,
             intent: Intent::Active,
             added: self.world.clock.now(),
         };
@@ -118,7 +139,7 @@ impl Core {
             (None, Intent::Active) => WorkerActivity::Idle,
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
-        let problem = self.gpu_problem(post).or_else(|| post.problem.clone());
+        let problem = self.gpu_problem(post).or_else(|| self.hindrance(post));
         Ok(WorkerView { worker: post.worker.clone(), activity, problem })
     }
 
@@ -129,7 +150,9 @@ impl Core {
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
         let open = !self.draining && !self.closing && self.disk.is_none();
-        self.posts.values().filter(move |post| open && post.active.is_none() && post.worker.intent == Intent::Active)
+        let wants = |post: &Post| post.active.is_none() && post.worker.intent == Intent::Active;
+        let may = |post: &Post| self.check_limits(&post.worker.limits).is_ok();
+        self.posts.values().filter(move |post| open && wants(post) && may(post))
     }
 
     /// What the poll saw becomes claims.

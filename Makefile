@@ -15,7 +15,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # What is released names no directory of the machine that it was built on.
 REMAP := --remap-path-prefix=$(CURDIR)=/usr/src/clearmld --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 
-.PHONY: help build release shim install stage deb rpm demo test test-unit test-systemd test-packages bench check fmt deny prepare prepare-test prepare-package prepare-package-test clean
+.PHONY: help build release shim nvml-stub install stage deb rpm demo test test-unit test-systemd test-packages bench check fmt deny prepare prepare-test prepare-package prepare-package-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
@@ -50,6 +50,7 @@ LAY_OUT = packaging/install.sh $(TARGET_DIR)/release $(TARGET_DIR)/$(HOST)/shim/
 
 install: release shim
 	$(LAY_OUT) "$(DESTDIR)" "$(PREFIX)"
+	@[ -n "$(DESTDIR)" ] || echo "next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload && systemctl enable --now clearmld"
 
 stage: release shim
 	rm -rf $(PACKAGES)/stage
@@ -60,6 +61,14 @@ deb: prepare-package stage
 
 rpm: prepare-package stage
 	packaging/rpm.sh $(PACKAGES)/stage $(PACKAGES)
+
+# An NVML whose GPUs a file beside it describes (see its source), for tests on machines without any.
+nvml-stub: $(TARGET_DIR)/nvml/libnvidia-ml-stub.so
+
+$(TARGET_DIR)/nvml/libnvidia-ml-stub.so: tests/nvml/stub.c tests/nvml/two.conf
+	@mkdir -p $(@D)
+	cc -Wall -Wextra -Werror -O1 -shared -fPIC -o $@ $<
+	cp tests/nvml/two.conf $@.conf
 
 demo: build
 	packaging/demo/demo.sh $(abspath $(BIN))
@@ -72,6 +81,7 @@ test: prepare-test build shim
 # The shipped units in a container that systemd boots; needs root.
 test-systemd: build shim
 	tests=$$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+	  tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd && \
 	  tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim "$$tests" $(abspath $(TARGET_DIR))/systemd
 
 # The packages as they lie there, and installed into a root file system; needs root.
@@ -87,7 +97,7 @@ test-unit:
 
 check: prepare deny
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features pages -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --bin clearmld-shim -- -D warnings
 	$(CARGO) test --locked --test layering
 

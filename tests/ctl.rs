@@ -113,6 +113,43 @@ async fn runs_show_how_they_ended() {
 }
 
 #[tokio::test]
+async fn gpus_are_listed_with_who_has_them_and_whatever_else_computes_there() {
+    let daemon = Daemon::open(outside);
+    let said = ctl(&daemon, &["gpu", "list"]).await;
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 4, "a header, two GPUs, a slice: {}", said.out);
+    for part in ["GPU-aa", "10240/40960 MiB", "73%", "61°C", BUSY, LIVE_RUN, r"800 (jupy\u{1b}[31m)"] {
+        assert!(lines[1].contains(part), "{part} in {}", said.out);
+    }
+    assert!(!lines[1].contains("700"), "a run's own process is no stranger: {}", said.out);
+    assert!(lines[2].contains("UNUSABLE") && lines[3].starts_with("1:0"), "{}", said.out);
+    assert!(said.err.contains("nvidia-uvm does not exist"), "{}", said.err);
+    let json = ctl(&daemon, &["gpu", "list", "-o", "json"]).await.json();
+    assert_eq!((&json["driver"]["state"], &json["driver"]["cuda_version"]), (&"up".into(), &"12.4".into()));
+    assert_eq!(
+        (&json["gpus"][0]["memory_used"], &json["gpus"][0]["run_ids"][0]),
+        (&(10u64 << 30).into(), &LIVE_RUN.into())
+    );
+    assert_eq!(json["gpus"][0]["processes"][1]["foreign"], true);
+    assert_eq!(json["gpus"][1]["slices"][0]["uuid"], "MIG-bb");
+    assert_eq!(daemon.asked(), ["gpus 2", "gpus 2"]);
+    ctl(&daemon, &["gpu", "rescan"]).await;
+    assert_eq!(daemon.asked().last().map(String::as_str), Some("gpus 0"));
+}
+
+#[tokio::test]
+async fn one_gpu_is_shown_by_any_of_its_names() {
+    let daemon = Daemon::open(outside);
+    let said = ctl(&daemon, &["gpu", "show", "0"]).await;
+    for part in ["/dev/nvidia1", "0000:07:00.0", "250 of 400 W", "3 corrected, 0 not", "foreign", LIVE_RUN] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+    assert_eq!(ctl(&daemon, &["gpu", "show", "MIG-bb", "-o", "json"]).await.json()["uuid"], "GPU-bb");
+    ctl(&daemon, &["gpu", "show", "7"]).await.fails(3, "there is no gpu `7`");
+    ctl(&daemon, &["gpu", "show", "x"]).await.fails(2, "names no GPU");
+}
+
+#[tokio::test]
 async fn a_task_is_shown_with_its_parameters_scalars_and_artifacts() {
     let daemon = Daemon::open(outside);
     let said = ctl(&daemon, &["task", "show", TASK]).await;
@@ -144,6 +181,30 @@ async fn worker_add_takes_the_callers_visible_devices_unless_told_otherwise() {
     assert!(gpus(&["--cpu-only"], Some("1")).await.contains("gpus: Some(None)"));
     assert!(gpus(&["--gpus", "all"], Some("1")).await.contains("gpus: Some(All)"));
     assert!(gpus(&["--create-queue"], None).await.contains(r#"queues: ["a", "b"]"#));
+}
+
+#[tokio::test]
+async fn limits_are_asked_for_as_they_were_written_and_shown_as_they_are_held() {
+    let daemon = Daemon::open(outside);
+    let add =
+        ["worker", "add", "--cpu-only", "--memory", "1.5G", "--cpus", "0.5", "--pids", "4096", "--time-limit", "90m"];
+    let said = ctl(&daemon, &add).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("memory 1536 MiB, 0.5 CPUs, 4096 processes, time 90 min"), "{}", said.out);
+    let limits = ctl(&daemon, &[&add[..], &["--output", "json"]].concat()).await.json()["limits"].take();
+    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400});
+    assert_eq!(limits, wanted);
+    for (flag, text, said) in
+        [("--memory", "lots", "512M"), ("--cpus", "0", "0.01"), ("--pids", "1", "32"), ("--time-limit", "soon", "30m")]
+    {
+        ctl(&daemon, &["worker", "add", flag, text]).await.fails(2, said);
+    }
+    let said = ctl(&daemon, &["worker", "show", BUSY]).await;
+    assert!(
+        said.out.lines().any(|line| line.split_whitespace().collect::<Vec<_>>() == ["limits", "none"]),
+        "{}",
+        said.out
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! From the domain to answers.
 
+mod gpus;
+
 use crate::domain::cause::Cause;
-use crate::domain::handover::Stage;
+use crate::domain::handover::{Stage, Usage};
 use crate::domain::ids::UnixMillis;
+use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase};
 use crate::domain::worker::Intent;
 use crate::engine::handle::{Event, HostStatus, RunView, ServerLink, WorkerActivity, WorkerView};
@@ -103,6 +106,19 @@ impl From<WorkerView> for v1::Worker {
             run_id,
             task_id,
             problem: view.problem,
+            limits: Some(view.worker.limits.into()),
+        }
+    }
+}
+
+impl From<Limits> for v1::Limits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory.map(Into::into),
+            cpu_millis: limits.cpus.map(Into::into),
+            pids: limits.pids.map(Into::into),
+            time_limit_s: limits.time.map(Into::into),
+            text: limits.to_string(),
         }
     }
 }
@@ -183,13 +199,20 @@ impl From<&Exited> for v1::RunEnd {
             | Cause::Lost { .. } => (None, None),
         };
         let usage = exited.record.as_ref().map(|record| record.usage);
+        // Zero is what the kernel did not count, or what did not happen.
+        let counted = |figure: fn(&Usage) -> u64| usage.as_ref().map(figure).filter(|figure| *figure > 0);
         Self {
             cause: exited.cause.word().to_owned(),
             reason: exited.cause.reason(),
             exit_code,
             signal,
             cpu_micros: usage.map(|usage| usage.cpu_micros),
-            peak_memory: usage.map(|usage| usage.peak_memory).filter(|peak| *peak > 0),
+            peak_memory: counted(|usage| usage.peak_memory),
+            throttled_micros: counted(|usage| usage.throttled_micros),
+            memory_limit: counted(|usage| usage.memory_limit),
+            read_bytes: counted(|usage| usage.read_bytes),
+            written_bytes: counted(|usage| usage.written_bytes),
+            refused_forks: counted(|usage| usage.refused_forks),
             dropped_bytes: exited.record.as_ref().map_or(0, |record| record.dropped),
         }
     }

@@ -7,8 +7,9 @@ use tonic::Status;
 
 use super::spool::Start;
 use super::status::invalid;
-use crate::domain::gpu::GpuClaim;
+use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
+use crate::domain::limits::Limits;
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
@@ -39,6 +40,11 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Status> {
 /// A worker's name in field `name`.
 pub(super) fn worker_name(text: &str) -> Result<WorkerName, Status> {
     field("name", text)
+}
+
+/// A GPU or a MIG slice in field `gpu`.
+pub(super) fn gpu_id(text: &str) -> Result<GpuId, Status> {
+    field("gpu", text)
 }
 
 /// What [`crate::engine::handle::Handle::run`] takes: the beginning of an id is spelt as an id is.
@@ -89,7 +95,10 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
+        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
+        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
+            limits,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
@@ -216,6 +225,10 @@ mod tests {
             (v1::AddWorkerRequest { queues: vec!["a".into(), "a".into()], ..Default::default() }, "queues: "),
             (v1::AddWorkerRequest { queues: vec!["a\x1b[2J".into()], ..Default::default() }, "queues: "),
             (v1::AddWorkerRequest { user: Some(" ".into()), ..Default::default() }, "user: "),
+            (v1::AddWorkerRequest { memory: Some("much".into()), ..Default::default() }, "memory: "),
+            (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
+            (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
+            (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

@@ -117,6 +117,7 @@ fn where_to_look(kind: &str) -> &'static str {
     match kind {
         "worker" => "list them with `clearmlctl worker list`",
         "run" => "list them with `clearmlctl run list`",
+        "gpu" => "list them with `clearmlctl gpu list`",
         "queue" => "list them with `clearmlctl queue list`, or make it with --create-queue",
         "task" => "list them with `clearmlctl task list`",
         _ => "see `clearmlctl status`",

@@ -2,7 +2,7 @@
 //! [`settings`](super::settings) has the keys, their defaults and meanings.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct OwnConfig {
     pub keep_runs: u64,
     /// Instead of the system's host name.
     pub host_name: Option<String>,
+    /// An NVML that is not the system's; or CLEARMLD_NVML_LIBRARY.
+    pub nvml_library: Option<PathBuf>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
 }
@@ -131,6 +133,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
     let lines = number(reader, "clearmld.journal_lines_per_second", 0..=10_000, 20);
     let poll = Some("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC");
     let report = Some("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC");
+    let library = reader.text("clearmld.nvml_library", Some("CLEARMLD_NVML_LIBRARY"));
+    if let Some(found) = library.as_ref().filter(|found| !found.value.starts_with('/')) {
+        let problem = "it is no absolute path; write one, such as /usr/lib64/libnvidia-ml.so.1";
+        reader.error(found.origin.clone(), "clearmld.nvml_library", problem);
+    }
     OwnConfig {
         run_as: run_as.map_or_else(|| "clearml-run".to_owned(), |found| found.value),
         uids,
@@ -143,6 +150,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         keep_runs_for: Duration::from_secs(number(reader, "clearmld.keep_runs_days", 0..=3650, 7) * 86_400),
         keep_runs: number(reader, "clearmld.keep_runs", 0..=1_000_000, 200),
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
+        nvml_library: library.map(|found| PathBuf::from(found.value)),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
     }
 }

@@ -131,6 +131,12 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         meaning: "Name of this host at the server. Without it, the system's host name.",
     },
+    Setting {
+        key: "nvml_library",
+        takes: Takes::Text,
+        default: None,
+        meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
+    },
     setting(
         "payload_sees_sdk_secrets",
         Takes::Truth,

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod gpu;
 pub mod init;
 pub mod task;
 pub mod worker;
 
+use gpu::Gpu;
 use init::Init;
 use task::{Queue, Submit, Task};
 use worker::Worker;
@@ -66,6 +68,9 @@ pub enum Command {
     /// Look at runs (attempts at tasks), stop them, read their output
     #[command(subcommand)]
     Run(Run),
+    /// Look at the GPUs of this host
+    #[command(subcommand)]
+    Gpu(Gpu),
     /// Look at queues of the server
     #[command(subcommand)]
     Queue(Queue),
@@ -76,6 +81,11 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
+    Doctor,
+    /// Help somebody far away to see what is wrong here
+    #[command(subcommand)]
+    Debug(Debug),
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -92,14 +102,29 @@ impl Command {
             Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
+            | Self::Doctor
+            | Self::Debug(_)
             | Self::Worker(_)
             | Self::Run(_)
+            | Self::Gpu(_)
             | Self::Queue(_)
             | Self::Task(_)
             | Self::Drain
             | Self::Resume => false,
         }
     }
+}
+
+/// `debug`.
+#[derive(Debug, Subcommand)]
+pub enum Debug {
+    /// Write one file with what is needed to look into a problem: versions, status, workers, runs, configuration, units,
+    /// journal of the last hour, cgroups, mounts. Secrets are taken out
+    Bundle {
+        /// Where [default: clearmld-debug-TIME.tar.gz here]; it must not be there yet
+        #[arg(long, short, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// `events`.

@@ -27,6 +27,9 @@ pub enum Cause {
     OutOfMemory {
         /// Peak, in bytes; 0 where unknown.
         peak: u64,
+        /// The Run's own limit in bytes, if that was the reason; 0 when the host itself was short of memory.
+        #[serde(default)]
+        limit: u64,
     },
     /// No space left for its output, code or environment.
     DiskFull {
@@ -77,7 +80,8 @@ impl Cause {
     pub fn of(record: &ExitRecord, asked: Option<&StopRequest>) -> Self {
         let last_line = record.last_line.clone();
         if record.usage.oom_kills > 0 && record.end != (End::Exited { code: 0 }) {
-            return Self::OutOfMemory { peak: record.usage.peak_memory };
+            let limit = if record.usage.limit_hits > 0 { record.usage.memory_limit } else { 0 };
+            return Self::OutOfMemory { peak: record.usage.peak_memory, limit };
         }
         let stopped = record.stop.as_ref().or(asked.filter(|_| record.stop.is_some()));
         match (&record.end, stopped) {
@@ -172,10 +176,7 @@ impl Cause {
             Self::Signal { signal, last_line } => {
                 with_last_line(format!("the program was ended by {}", signal_name(*signal)), last_line.as_deref())
             }
-            Self::OutOfMemory { peak: 0 } => "out of memory: the kernel killed the program".to_owned(),
-            Self::OutOfMemory { peak } => {
-                format!("out of memory: the kernel killed the program (peak {} MiB)", peak >> 20)
-            }
+            Self::OutOfMemory { peak, limit } => out_of_memory(*peak, *limit),
             Self::DiskFull { reason } => format!("the worker's disk is full: {reason}"),
             Self::Stopped { reason } => match reason {
                 StopReason::UserAbort => "task was stopped by tasks.stop".to_owned(),
@@ -190,6 +191,22 @@ impl Cause {
             Self::SetupFailed { stage, reason } => format!("{} stage failed: {reason}", stage.as_str()),
             Self::LaunchFailed { reason } => format!("the task could not be launched: {reason}"),
             Self::Lost { reason } => format!("the run was lost: {reason}"),
+        }
+    }
+}
+
+fn out_of_memory(peak: u64, limit: u64) -> String {
+    // Less than a MiB is no peak of a program.
+    let used = (peak >> 20 > 0).then(|| format!("it had used {} MiB", peak >> 20));
+    match (limit, used) {
+        (0, None) => "out of memory: the kernel killed the program".to_owned(),
+        (0, Some(used)) => format!("out of memory: the host had none left, and the kernel killed the program; {used}"),
+        (limit, used) => {
+            let (limit, used) = (limit >> 20, used.map_or_else(String::new, |used| format!(", {used}")));
+            format!(
+                "out of memory: the kernel killed the program at its limit of {limit} MiB{used}; let it need less, or \
+                 give the worker more (--memory)"
+            )
         }
     }
 }

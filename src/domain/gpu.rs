@@ -1,12 +1,13 @@
-//! GPUs as values: what a Worker claims, what a Run is lent, and the pool that lends.
+//! GPUs in words: their names, and what a Worker claims. What the words mean on this host is
+//! [`inventory`](super::inventory)'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{RunId, WorkerName};
+use super::ids::WorkerName;
 
 /// A GPU or a MIG slice, in the words of NVIDIA_VISIBLE_DEVICES: `0`, `0:1`, `GPU-…`, `MIG-…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,31 +39,6 @@ pub enum GpuClaim {
 pub struct InvalidGpu {
     text: String,
     reason: &'static str,
-}
-
-/// Why GPUs cannot be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseError {
-    /// Some are another's.
-    #[error("GPU {gpu} is held by run {holder}")]
-    Held {
-        /// One of those asked for.
-        gpu: GpuId,
-        /// Who has it.
-        holder: RunId,
-    },
-    /// A Run asked twice.
-    #[error("run {run} holds a lease already")]
-    Twice {
-        /// The Run.
-        run: RunId,
-    },
-}
-
-/// Who holds what. Free GPUs are those that nobody holds: the inventory may be larger than what is known here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pool {
-    held: BTreeMap<RunId, GpuClaim>,
 }
 
 // === impl GpuId ===
@@ -117,8 +93,8 @@ impl From<GpuId> for String {
 }
 
 impl GpuId {
-    /// Whether two names can mean hardware in common: a slice overlaps its whole GPU. A UUID is compared as text;
-    /// which index it has is the inventory's knowledge.
+    /// Whether two names mean hardware in common as far as the words say it: a slice overlaps its whole GPU. Which index
+    /// a UUID has is [`Inventory::overlap`](super::inventory::Inventory::overlap)'s to say.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
@@ -205,42 +181,9 @@ impl GpuClaim {
     }
 }
 
-// === impl Pool ===
-
-impl Pool {
-    /// Lends what a Worker claims to one of its Runs.
-    ///
-    /// # Errors
-    /// When any of it is lent already, or the Run has a lease. Then nothing has changed.
-    pub fn lease(&mut self, run: &RunId, claim: &GpuClaim) -> Result<(), LeaseError> {
-        if self.held.contains_key(run) {
-            return Err(LeaseError::Twice { run: run.clone() });
-        }
-        for (holder, held) in &self.held {
-            if let Some(gpu) = held.overlap(claim) {
-                let gpu = gpu.parse().unwrap_or(GpuId::Uuid(gpu));
-                return Err(LeaseError::Held { gpu, holder: holder.clone() });
-            }
-        }
-        self.held.insert(run.clone(), claim.clone());
-        Ok(())
-    }
-
-    /// Takes a lease back. Whether there was one: a second release changes nothing.
-    pub fn release(&mut self, run: &RunId) -> bool {
-        self.held.remove(run).is_some()
-    }
-
-    /// What is lent to whom.
-    pub fn held(&self) -> impl Iterator<Item = (&RunId, &GpuClaim)> {
-        self.held.iter()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn claim(text: &str) -> GpuClaim {
         text.parse().expect("a claim")
@@ -274,51 +217,5 @@ mod tests {
         assert_eq!(name("0,1"), Ok("host:gpu0,1".into()));
         assert_eq!(name("all"), Ok("host:gpuall".into()));
         assert_eq!(name("0:1"), Ok("host:gpu0.1".into()));
-    }
-
-    #[derive(Debug, Clone)]
-    enum Op {
-        Lease(u8, BTreeSet<u8>),
-        Release(u8),
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            (0u8..6, proptest::collection::btree_set(0u8..8, 1..4)).prop_map(|(run, gpus)| Op::Lease(run, gpus)),
-            (0u8..6).prop_map(Op::Release),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn no_gpu_is_ever_in_two_leases_and_a_lease_is_given_back_exactly_once(
-            ops in proptest::collection::vec(op(), 1..60),
-        ) {
-            let mut pool = Pool::default();
-            let mut live = BTreeSet::new();
-            for op in ops {
-                match op {
-                    Op::Lease(run, gpus) => {
-                        let id = RunId::new(run.to_string()).expect("an id");
-                        let gpus = gpus.into_iter().map(|gpu| GpuId::Index(gpu.into())).collect();
-                        if pool.lease(&id, &GpuClaim::Some(gpus)).is_ok() {
-                            prop_assert!(live.insert(run));
-                        }
-                    }
-                    Op::Release(run) => {
-                        let id = RunId::new(run.to_string()).expect("an id");
-                        prop_assert_eq!(pool.release(&id), live.remove(&run));
-                    }
-                }
-                let mut seen = BTreeSet::new();
-                for (_, claim) in pool.held() {
-                    if let GpuClaim::Some(gpus) = claim {
-                        for gpu in gpus {
-                            prop_assert!(seen.insert(gpu.clone()), "{} is lent twice", gpu);
-                        }
-                    }
-                }
-            }
-        }
     }
 }

@@ -2,10 +2,14 @@
 //! tested as data.
 
 pub mod cause;
+pub mod diagnosis;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
+pub mod inventory;
 pub mod journal;
+pub mod lease;
+pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod notice;

@@ -10,6 +10,7 @@ use super::cause::Cause;
 use super::gpu::GpuClaim;
 use super::handover::{ExitRecord, ProcessIdentity, StopRequest};
 use super::ids::{RunId, TaskId, UnixMillis, WorkerName};
+use super::lease::{Lease, Unit};
 use super::worker::QueueRef;
 
 /// Version of a Run's file in the ledger.
@@ -30,8 +31,11 @@ pub struct RunRecord {
     pub task: TaskId,
     /// The Task's name, once it has been read.
     pub task_name: String,
-    /// The GPUs that it is lent until it has exited.
+    /// The GPUs that it is lent until it has exited, in the operator's words.
     pub gpus: GpuClaim,
+    /// Which hardware that is; empty where no driver could say it.
+    #[serde(default)]
+    pub units: Vec<Unit>,
     /// When it was claimed.
     pub claimed: UnixMillis,
     /// A stop, once seen, is never forgotten: a later `tasks.started` wipes it at the server.
@@ -117,8 +121,15 @@ impl RunRecord {
         gpus: GpuClaim,
         claimed: UnixMillis,
     ) -> Self {
+        let (task_name, units, stop) = (String::new(), Vec::new(), None);
         let phase = Phase::Claimed(Claimed { popped: false, announced: false });
-        Self { version: VERSION, id, worker, queue, task, task_name: String::new(), gpus, claimed, stop: None, phase }
+        Self { version: VERSION, id, worker, queue, task, task_name, gpus, units, claimed, stop, phase }
+    }
+
+    /// What it is lent, or was.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        Lease { claim: self.gpus.clone(), units: self.units.clone() }
     }
 
     /// Whether the Run still holds its GPUs: from the claim until no process of it lives.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gpu::GpuClaim;
 use super::ids::{QueueId, UnixMillis, WorkerName};
+use super::limits::Limits;
 
 /// Version of a Worker's file in the ledger.
 pub const VERSION: u32 = 1;
@@ -23,6 +24,9 @@ pub struct Worker {
     pub order_fairness: bool,
     /// The payload's user, when not the host's default.
     pub user: Option<String>,
+    /// What each of its Runs may use at most.
+    #[serde(default)]
+    pub limits: Limits,
     /// Whether it takes tasks.
     pub intent: Intent,
     /// When it was declared.

@@ -4,6 +4,7 @@
 mod commands;
 mod disk;
 mod events;
+mod gpus;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -13,14 +14,14 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, interval};
 
-use super::drive::Drive;
-use super::handle::{Command, Event, Handle, Reply, RunView, WorkerDraft, WorkerView};
+use super::drive::{Drive, Terms};
+use super::handle::{Command, Event, GpusView, Handle, Reply, RunView, WorkerDraft, WorkerView};
 use super::poll::{Demand, TaskDemand, WorkerDemand};
 use super::ports::{ServerError, StoreError};
 use super::{Settings, World};
-use crate::domain::gpu::Pool;
 use crate::domain::handover::{self, Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
+use crate::domain::lease::Pool;
 use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::QueueView;
@@ -75,6 +76,8 @@ pub enum News {
         /// Who asked.
         reply: Reply<WorkerView>,
     },
+    /// The GPUs have been looked at.
+    Looked(Reply<GpusView>),
 }
 
 /// A Run, as the core holds it.
@@ -178,7 +181,7 @@ impl Core {
 
     fn restore(&mut self, record: RunRecord) {
         if record.holds_lease() {
-            if let Err(error) = self.pool.lease(&record.id, &record.gpus) {
+            if let Err(error) = self.pool.lease(&record.id, record.lease()) {
                 self.remarks.push(format!("run {}: its GPUs cannot be restored: {error}", record.id));
             }
             if let Some(post) = self.posts.get_mut(&record.worker) {
@@ -253,10 +256,11 @@ impl Core {
     }
 
     fn drive(&mut self, record: RunRecord, adopted: bool) {
-        let user = self.posts.get(&record.worker).and_then(|post| post.worker.user.clone());
+        let worker = self.posts.get(&record.worker).map(|post| &post.worker);
+        let terms = worker.map(|worker| Terms { user: worker.user.clone(), limits: worker.limits }).unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
         let (world, settings) = (self.world.clone(), Arc::clone(&self.settings));
-        let drive = Drive::new(world, settings, record, user, self.news_in.clone(), slot.stop.subscribe(), adopted);
+        let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);
         self.drives.spawn(drive.run());
     }
 
@@ -296,6 +300,7 @@ impl Core {
                 };
                 let _ = reply.send(added);
             }
+            News::Looked(reply) => drop(reply.send(Ok(self.gpus_view()))),
         }
     }
 
@@ -420,7 +425,8 @@ impl Core {
             record.filter(|record| announced(record)).map(|record| (record.task.clone(), record.queue.id.clone()));
         let present = post.active.is_some() || post.worker.intent == crate::domain::worker::Intent::Active;
         let queues = post.worker.queues.iter().map(|queue| queue.id.clone()).collect();
-        WorkerDemand { name: post.worker.name.clone(), queues, task, present }
+        let gpus = post.worker.gpus.clone();
+        WorkerDemand { name: post.worker.name.clone(), queues, gpus, task, present }
     }
 }
 

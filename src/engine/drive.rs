@@ -18,6 +18,7 @@ use super::ship::{self, ShipError};
 use super::{Backoff, Settings, World};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{Progress, StopRequest};
+use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase, RunRecord};
 
 /// A Run and what it needs to live.
@@ -26,8 +27,8 @@ pub struct Drive {
     pub(super) world: World,
     pub(super) settings: Arc<Settings>,
     pub(super) record: RunRecord,
-    /// The payload's user, when not the default one.
-    pub(super) user: Option<String>,
+    /// What its Worker says about it.
+    pub(super) terms: Terms,
     pub(super) news: mpsc::Sender<News>,
     /// What the core wants; sticky, and only ever hastened.
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
@@ -36,6 +37,15 @@ pub struct Drive {
     progress: Option<Progress>,
     shipping: Option<Shipping>,
     feedback: Option<JoinHandle<()>>,
+}
+
+/// What a Worker says about each of its Runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The payload's user, when not the default one.
+    pub user: Option<String>,
+    /// What the Run may use at most.
+    pub limits: Limits,
 }
 
 #[derive(Debug)]
@@ -82,12 +92,12 @@ impl Drive {
         world: World,
         settings: Arc<Settings>,
         record: RunRecord,
-        user: Option<String>,
+        terms: Terms,
         news: mpsc::Sender<News>,
         stop: watch::Receiver<Option<StopRequest>>,
         adopted: bool,
     ) -> Self {
-        Self { world, settings, record, user, news, stop, adopted, progress: None, shipping: None, feedback: None }
+        Self { world, settings, record, terms, news, stop, adopted, progress: None, shipping: None, feedback: None }
     }
 
     /// Lives it to its end.

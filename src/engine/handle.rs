@@ -3,13 +3,17 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::ports::{LauncherDescription, ServerError, ServerIdentity};
-use crate::domain::gpu::GpuClaim;
+use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
+use crate::domain::inventory::{GpuView, Inventory};
+use crate::domain::limits::Limits;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
 
@@ -19,7 +23,7 @@ pub enum EngineError {
     /// No such thing.
     #[error("there is no {kind} `{name}`")]
     NotFound {
-        /// `worker`, `run`, `queue`.
+        /// `worker`, `run`, `queue`, `gpu`.
         kind: &'static str,
         /// What was asked for.
         name: String,
@@ -63,6 +67,8 @@ pub struct WorkerDraft {
     pub gpus: Option<GpuClaim>,
     /// The payload's user.
     pub user: Option<String>,
+    /// What each Run may use at most.
+    pub limits: Limits,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.
@@ -166,6 +172,15 @@ pub struct RunView {
     pub live: bool,
 }
 
+/// The host's GPUs, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpusView {
+    /// What is there.
+    pub inventory: Arc<Inventory>,
+    /// Each GPU with who claims and who holds it, by index.
+    pub gpus: Vec<GpuView>,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -198,6 +213,7 @@ pub enum Command {
     ResumeWorker { name: WorkerName, reply: Reply<WorkerView> },
     RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
     Runs(Reply<Vec<RunView>>),
+    Gpus { age: Duration, reply: Reply<GpusView> },
     StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
     Drain(Reply<()>),
     Resume(Reply<()>),
@@ -214,6 +230,7 @@ impl fmt::Debug for Command {
             Self::ResumeWorker { .. } => "ResumeWorker",
             Self::RemoveWorker { .. } => "RemoveWorker",
             Self::Runs(_) => "Runs",
+            Self::Gpus { .. } => "Gpus",
             Self::StopRun { .. } => "StopRun",
             Self::Drain(_) => "Drain",
             Self::Resume(_) => "Resume",
@@ -331,6 +348,25 @@ impl Handle {
                 reason: format!("`{key}` means run {} or run {}; write more of it", found.record.id, other.record.id),
             }),
         }
+    }
+
+    /// The host's GPUs, looked at no longer than `age` ago where the driver answers in time; zero looks anew.
+    ///
+    /// # Errors
+    /// See [`Handle::status`].
+    pub async fn gpus(&self, age: Duration) -> Result<GpusView, EngineError> {
+        self.ask(|reply| Command::Gpus { age, reply }).await
+    }
+
+    /// One GPU, by its index or UUID, or by a name of one of its slices.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn gpu(&self, id: &GpuId, age: Duration) -> Result<GpuView, EngineError> {
+        let GpusView { inventory, gpus } = self.gpus(age).await?;
+        let uuid = inventory.find(id).map(|gpu| &gpu.uuid);
+        let found = gpus.into_iter().find(|view| Some(&view.gpu.uuid) == uuid);
+        found.ok_or_else(|| EngineError::NotFound { kind: "gpu", name: id.to_string() })
     }
 
     /// Stops a Run, after its grace.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch as channel;
 
 use handle::ServerLink;
-use ports::{ClearMl, Clock, Launcher, Machine, Outfitter, Store};
+use ports::{ClearMl, Clock, Gpus, Launcher, Machine, Outfitter, Store};
 
 pub mod core;
 pub mod drive;
@@ -35,6 +35,8 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// What Runs are given.
     pub outfitter: Arc<dyn Outfitter>,
+    /// The host's GPUs.
+    pub gpus: Arc<dyn Gpus>,
     /// Time and chance.
     pub clock: Arc<dyn Clock>,
 }

@@ -9,6 +9,7 @@ use tokio::time::{Duration, sleep};
 use super::core::News;
 use super::ports::{ClearMl, LogLevel};
 use super::{Backoff, Settings};
+use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{QueueId, RunId, TaskId, WorkerName};
 
 /// What the core wants of the loops beside it; published whenever it changes.
@@ -31,6 +32,8 @@ pub struct WorkerDemand {
     pub name: WorkerName,
     /// Its queues.
     pub queues: Vec<QueueId>,
+    /// Its GPUs.
+    pub gpus: GpuClaim,
     /// What it runs.
     pub task: Option<(TaskId, QueueId)>,
     /// Whether it is to be seen at the server: one that is stopped and idle is not.

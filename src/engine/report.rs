@@ -10,7 +10,9 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::poll::{Demand, WorkerDemand};
 use super::ports::{ClearMl, Machine, ServerError, WorkerReport};
 use super::{Settings, World};
+use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{TaskId, WorkerName};
+use crate::domain::inventory::Inventory;
 use crate::domain::machine::MachineStats;
 
 /// What the server was last told of a Worker.
@@ -35,7 +37,8 @@ pub async fn run(
         let due = due(&told, &wanted.workers, settings.report_interval);
         if !due.is_empty() {
             let stats = machine.sample();
-            tell(&world, &mut told, due, &stats).await;
+            let gpus = gpus(&world, &due, settings.report_interval).await;
+            tell(&world, &mut told, due, &stats, &gpus).await;
         }
         ping(&world, &mut pinged, &wanted, settings.ping_interval).await;
         let next_look = Instant::now() + settings.report_interval.min(Duration::from_secs(2));
@@ -49,6 +52,14 @@ pub async fn run(
             }
         }
     }
+}
+
+/// One look for all Workers, however many there are and however often they change; none for those without GPUs.
+async fn gpus(world: &World, due: &[WorkerDemand], interval: Duration) -> Arc<Inventory> {
+    if due.iter().all(|worker| worker.gpus == GpuClaim::None) {
+        return world.gpus.seen();
+    }
+    world.gpus.look(interval / 2).await
 }
 
 fn due(told: &HashMap<WorkerName, Told>, workers: &[WorkerDemand], interval: Duration) -> Vec<WorkerDemand> {
@@ -73,7 +84,13 @@ async fn leave(world: &World, told: &mut HashMap<WorkerName, Told>, wanted: &Dem
     }
 }
 
-async fn tell(world: &World, told: &mut HashMap<WorkerName, Told>, due: Vec<WorkerDemand>, stats: &MachineStats) {
+async fn tell(
+    world: &World,
+    told: &mut HashMap<WorkerName, Told>,
+    due: Vec<WorkerDemand>,
+    stats: &MachineStats,
+    gpus: &Inventory,
+) {
     let calls = due.into_iter().map(|worker| {
         let new = told.get(&worker.name).is_none_or(|told| told.state.queues != worker.queues);
         let clearml = Arc::clone(&world.clearml);
@@ -83,7 +100,7 @@ async fn tell(world: &World, told: &mut HashMap<WorkerName, Told>, due: Vec<Work
                 worker: worker.name.clone(),
                 queues: worker.queues.clone(),
                 task: worker.task.clone(),
-                stats: Some(stats.clone()),
+                stats: Some(MachineStats { gpus: gpus.stats(&worker.gpus), ..stats.clone() }),
                 at,
             };
             let done = introduce_and_report(clearml.as_ref(), &worker, &report, new).await;

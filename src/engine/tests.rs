@@ -21,11 +21,12 @@ use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::TaskStatus;
 use crate::domain::worker::Worker;
-use crate::fakes::{FakeClearMl, FakeLauncher, FakeMachine, FakeOutfitter};
+use crate::fakes::{FakeClearMl, FakeGpus, FakeLauncher, FakeMachine, FakeOutfitter};
 use crate::host::clock::HostClock;
 use crate::host::store::{FileStore, StateDirectory};
 
 mod crash;
+mod gpus;
 mod life;
 mod workers;
 
@@ -34,6 +35,7 @@ struct Host {
     disk: tempfile::TempDir,
     clearml: Arc<FakeClearMl>,
     launcher: Arc<FakeLauncher>,
+    gpus: Arc<FakeGpus>,
 }
 
 /// A daemon's life.
@@ -46,7 +48,7 @@ struct Daemon {
 impl Host {
     fn new() -> Self {
         let disk = tempfile::tempdir().expect("a directory");
-        Self { disk, clearml: Arc::default(), launcher: Arc::default() }
+        Self { disk, clearml: Arc::default(), launcher: Arc::default(), gpus: Arc::default() }
     }
 
     fn store(&self) -> FileStore {
@@ -65,6 +67,7 @@ impl Host {
             launcher: self.launcher.clone(),
             store,
             outfitter: Arc::new(FakeOutfitter { caches: self.disk.path().join("cache") }),
+            gpus: self.gpus.clone(),
             clock: Arc::new(HostClock),
         };
         let settings = Settings { host: "host".into(), keep_runs: 50, ..Settings::default() };

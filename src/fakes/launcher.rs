@@ -16,6 +16,7 @@ use crate::domain::handover::{
     Usage, file,
 };
 use crate::domain::ids::{RunId, UnixMillis};
+use crate::domain::limits::Controllers;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
 
@@ -31,6 +32,8 @@ pub(crate) struct FakeLauncher {
     programs: Mutex<BTreeMap<RunId, Program>>,
     launches: Mutex<BTreeMap<RunId, u32>>,
     going_down: AtomicBool,
+    /// What the kernel can limit; nothing, unless told.
+    pub(crate) controllers: Mutex<Controllers>,
 }
 
 impl FakeLauncher {
@@ -100,7 +103,8 @@ impl FakeLauncher {
 #[async_trait]
 impl Launcher for FakeLauncher {
     fn describe(&self) -> LauncherDescription {
-        LauncherDescription { name: "fake", missing: Vec::new() }
+        let controllers = self.controllers.lock().expect("unpoisoned").clone();
+        LauncherDescription { name: "fake", missing: Vec::new(), controllers }
     }
 
     async fn going_down(&self) -> bool {

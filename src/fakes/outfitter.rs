@@ -9,6 +9,7 @@ use crate::domain::handover::{
     self, Caches, Entry, EnvironmentSpec, Identity, Installer, Isolation, Overlay, ProgramSpec, Requirements, RunSpec,
     Secrets, SourceSpec,
 };
+use crate::domain::limits::Capacity;
 use crate::domain::machine::MachineStats;
 use crate::domain::run::RunRecord;
 use crate::domain::task::TaskSnapshot;
@@ -41,6 +42,10 @@ impl Outfitter for FakeOutfitter {
         false
     }
 
+    fn capacity(&self) -> Option<Capacity> {
+        Some(Capacity { memory: 64 << 30, cpus: 8 })
+    }
+
     async fn outfit(
         &self,
         record: &RunRecord,
@@ -71,6 +76,8 @@ impl Outfitter for FakeOutfitter {
                 environments: self.caches.join("environments"),
             },
             tools: Vec::new(),
+            limits: crate::domain::limits::Limits::default(),
+            seccomp: handover::Seccomp::Default,
             stop_grace_ms: 10,
             spool_budget: 1 << 20,
             journal: None,

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use nix::unistd::{SysconfVar, sysconf};
 use secrecy::SecretString;
+
+mod gpus;
 
 use super::users::UserPolicy;
 use super::uv::Uv;
-use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::handover::{
-    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Secrets,
+    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Seccomp, Secrets,
 };
-use crate::domain::journal::Limits;
+use crate::domain::journal::Limits as JournalLimits;
+use crate::domain::limits::{Capacity, Limits};
 use crate::domain::run::RunRecord;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
@@ -35,7 +38,7 @@ pub struct Outfits {
     /// Bytes a spool may hold.
     pub spool_budget: u64,
     /// How much of a Run's output goes to the journal, where there is one; none for none.
-    pub journal: Option<Limits>,
+    pub journal: Option<JournalLimits>,
     /// The server, as the payload reaches it.
     pub server: ServerAddresses,
     /// `api.verify_certificate` is off.
@@ -92,6 +95,13 @@ impl Outfitter for Outfits {
         Path::new("/dev/nvidia0").exists()
     }
 
+    fn capacity(&self) -> Option<Capacity> {
+        let memory = rustix::system::sysinfo();
+        let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten()?;
+        let memory = u64::try_from(memory.totalram).ok()?.saturating_mul(u64::from(memory.mem_unit));
+        Some(Capacity { memory, cpus: u32::try_from(cpus).ok()? })
+    }
+
     async fn outfit(
         &self,
         record: &RunRecord,
@@ -126,10 +136,13 @@ impl Outfitter for Outfits {
             cgroup,
             hidden: std::iter::once(self.root.clone()).chain(self.hidden.iter().cloned()).collect(),
             tools,
+            // The engine fills them in: they are the Worker's.
+            limits: Limits::default(),
+            seccomp: Seccomp::Default,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
             journal: self.journal(record),
-            devices: devices(&record.gpus),
+            devices: gpus::devices(&record.lease(), Path::new("/dev")),
             source: plan.source,
             environment: plan.environment,
             program: ProgramSpec { variables, ..plan.program },
@@ -191,47 +204,9 @@ impl Outfits {
         }
         let mut plain = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
         plain("PYTHONIOENCODING", "utf-8");
-        plain("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-        match &record.gpus {
-            GpuClaim::None => {
-                plain("NVIDIA_VISIBLE_DEVICES", "none");
-                plain("CUDA_VISIBLE_DEVICES", "");
-            }
-            GpuClaim::All => drop(plain("NVIDIA_VISIBLE_DEVICES", "all")),
-            GpuClaim::Some(_) => {
-                plain("NVIDIA_VISIBLE_DEVICES", &record.gpus.to_string());
-                plain("CUDA_VISIBLE_DEVICES", &record.gpus.to_string());
-            }
-        }
+        variables.extend(gpus::variables(&record.lease()));
         variables
     }
-}
-
-/// Device nodes of the leased GPUs. Which node is which GPU needs NVML for anything but an index, so a UUID or a slice
-/// gets all nodes for now; the issue "The host is owned" narrows this.
-fn devices(gpus: &GpuClaim) -> Vec<PathBuf> {
-    let one = |gpu: &GpuId| match gpu {
-        GpuId::Index(index) => Some(format!("nvidia{index}")),
-        GpuId::Slice(..) | GpuId::Uuid(_) => None,
-    };
-    let wanted: Option<Vec<String>> = match gpus {
-        GpuClaim::None => return Vec::new(),
-        GpuClaim::All => None,
-        GpuClaim::Some(gpus) => gpus.iter().map(one).collect(),
-    };
-    let nodes = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    let of_a_gpu = |name: &str| {
-        let number = name.strip_prefix("nvidia").filter(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-        match (number, &wanted) {
-            (Some(_), Some(wanted)) => wanted.iter().any(|node| node == name),
-            (Some(_), None) => true,
-            (None, _) => name.starts_with("nvidia"),
-        }
-    };
-    nodes
-        .map(|node| node.path())
-        .filter(|path| path.file_name().is_some_and(|name| of_a_gpu(&name.to_string_lossy())))
-        .collect()
 }
 
 fn clone_pair((name, value): (&String, &String)) -> (String, String) {

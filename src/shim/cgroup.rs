@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::domain::handover::Usage;
+use crate::domain::limits::{Limits, usual_pids};
 
 /// See the module.
 #[derive(Debug)]
@@ -34,8 +35,44 @@ impl Cgroup {
         for controller in ["+memory", "+pids", "+cpu", "+io"] {
             let _ = put(&run.join("cgroup.subtree_control"), controller);
         }
-        let _ = put(&payload.join("memory.oom.group"), "1");
         Ok(Self { payload })
+    }
+
+    /// Sets the payload's limits. The shim beside it has none.
+    ///
+    /// # Errors
+    /// When one that was asked for cannot be set: a Run without it would not be what was declared.
+    pub(super) fn limit(&self, limits: &Limits) -> io::Result<()> {
+        // One that is out of memory ends whole: half of a training job is no job.
+        let _ = put(&self.payload.join("memory.oom.group"), "1");
+        if let Some(memory) = limits.memory {
+            self.set("memory.max", &memory.bytes().to_string())?;
+            // Absent where the kernel has no swap at all.
+            if self.payload.join("memory.swap.max").exists() {
+                self.set("memory.swap.max", "0")?;
+            }
+        }
+        if let Some(cpus) = limits.cpus {
+            self.set("cpu.max", &cpus.quota())?;
+        }
+        match limits.pids {
+            Some(pids) => self.set("pids.max", &pids.count().to_string()),
+            None if self.counts_processes() => self.set("pids.max", &usual_pids(kernel_has()).to_string()),
+            None => Ok(()),
+        }
+    }
+
+    fn set(&self, file: &'static str, text: &str) -> io::Result<()> {
+        let path = self.payload.join(file);
+        put(&path, text).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write {text} to {}: {error}", path.display()))
+        })
+    }
+
+    /// Whether the kernel counts processes here.
+    #[must_use]
+    pub(super) fn counts_processes(&self) -> bool {
+        self.payload.join("pids.max").exists()
     }
 
     /// What a process writes `0` to in order to join `payload`.
@@ -81,9 +118,21 @@ impl Cgroup {
         let figure = |name: &str| fs::read_to_string(self.payload.join(name)).ok().and_then(|t| t.trim().parse().ok());
         Usage {
             cpu_micros: self.keyed("cpu.stat", "usage_usec").unwrap_or(0),
+            throttled_micros: self.keyed("cpu.stat", "throttled_usec").unwrap_or(0),
             peak_memory: figure("memory.peak").unwrap_or(0),
+            memory_limit: figure("memory.max").unwrap_or(0),
             oom_kills: self.keyed("memory.events", "oom_kill").unwrap_or(0),
+            limit_hits: self.keyed("memory.events", "oom").unwrap_or(0),
+            read_bytes: self.over_all_disks("rbytes="),
+            written_bytes: self.over_all_disks("wbytes="),
+            refused_forks: self.keyed("pids.events", "max").unwrap_or(0),
         }
+    }
+
+    /// A line of io.stat is a disk: `8:0 rbytes=1 wbytes=2 …`.
+    fn over_all_disks(&self, key: &str) -> u64 {
+        let text = fs::read_to_string(self.payload.join("io.stat")).unwrap_or_default();
+        text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum()
     }
 
     /// Removes `payload`. The Run's own directory is the launcher's to remove: this process is in it.
@@ -113,6 +162,13 @@ impl Cgroup {
             }
         }
     }
+}
+
+/// Processes and threads that this kernel can have.
+pub(super) fn kernel_has() -> u64 {
+    let most = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let both = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"];
+    both.into_iter().filter_map(most).min().unwrap_or(0)
 }
 
 fn put(path: &Path, text: &str) -> io::Result<()> {

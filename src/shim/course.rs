@@ -7,13 +7,15 @@ use std::time::Duration;
 use nix::fcntl::Flock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, kernel_has};
 use super::environment::Place;
 use super::ground::Venv;
-use super::tree::Tree;
+use super::seccomp::Filter;
+use super::tree::{Bounds, Tree};
 use super::watch::Outcome;
 use super::{Shim, now};
 use crate::domain::handover::{Act, End, EnvironmentPlan, EnvironmentReport, SourceReport, Stage, StageReport};
+use crate::domain::limits::usual_pids;
 
 /// The Run ends here.
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl Shim {
             let mut descriptors = [PollFd::new(&self.inbox, PollFlags::IN)];
             let _ = poll(&mut descriptors, Some(&pause));
             self.read_inbox();
+            self.look_at_clock();
             self.go_on(stage)?;
         }
     }
@@ -162,6 +165,7 @@ impl Shim {
     /// Starts an act's processes and waits until none of them lives.
     fn perform(&mut self, stage: Stage, act: Act, venv: &Venv) -> Result<Outcome, Finish> {
         self.read_inbox();
+        self.look_at_clock();
         self.go_on(stage)?;
         if self.progress.stage != stage {
             (self.progress.stage, self.progress.since) = (stage, now());
@@ -181,7 +185,14 @@ impl Shim {
     fn grow(&mut self, act: Act, venv: &Venv) -> io::Result<Tree> {
         let ground = self.ground(&act, venv)?;
         let door = self.cgroup.as_ref().map(Cgroup::door).transpose()?;
-        Tree::start(ground, &self.spec.identity, &self.order(act, venv), door)
+        Tree::start(ground, &self.spec.identity, &self.order(act, venv), door, self.bounds()?)
+    }
+
+    fn bounds(&self) -> io::Result<Bounds> {
+        let filter = Filter::make(self.spec.seccomp)?;
+        let counted = self.cgroup.as_ref().is_some_and(Cgroup::counts_processes);
+        let processes = (!counted).then(|| usual_pids(kernel_has()));
+        Ok(Bounds { filter, processes })
     }
 
     /// Nothing is started once a stop has been asked for.

@@ -101,6 +101,8 @@ impl Shim {
             places,
             overlay,
             devices: self.spec.devices.clone(),
+            // It counts for the limit of memory: more than half leaves the program nothing.
+            shm: self.spec.limits.memory.map(|memory| memory.bytes() / 2),
             entry,
             stage: self.stage_program.clone(),
         })))

@@ -10,7 +10,7 @@
 //! | [`ground`] | what a stage sees: orders, paths, places |
 //! | [`watch`] | the one loop: output, answers, signals, the stop escalation |
 //! | [`tree`], [`init`], [`descendants`], [`cgroup`] | the processes of a stage, and their end |
-//! | [`rootfs`], [`privileges`] | what separates them from the host |
+//! | [`rootfs`], [`privileges`], [`seccomp`], [`rlimits`] | what separates them from the host |
 //! | [`environment`], [`walk`] | finished environments, sealed |
 //! | [`spool`], [`last_line`], [`journal`] | their output |
 //! | [`stage`] | the other end, inside |
@@ -29,8 +29,10 @@ mod payload;
 mod privileges;
 pub mod probe;
 mod record;
+mod rlimits;
 mod rootfs;
 mod sanitize;
+mod seccomp;
 mod spool;
 pub mod stage;
 mod tree;
@@ -57,6 +59,7 @@ use crate::domain::handover::{
     End, ExitRecord, Isolation, Progress, RunSpec, Secrets, Stage, Started, Usage, VERSION, file,
 };
 use crate::domain::ids::UnixMillis;
+use crate::domain::limits::Controllers;
 use crate::sys::{durable, identity};
 
 /// A disk with less is full.
@@ -203,7 +206,7 @@ impl Shim {
     ) -> Result<(Self, Option<End>), ShimError> {
         let mut missing = Vec::new();
         let cgroup = join_cgroup(&spec, &mut missing);
-        let refusal = refuse(&spec);
+        let refusal = refuse(&spec, cgroup.as_ref());
         if spec.isolation == Isolation::Subreaper {
             missing.push("no namespaces: the task sees the host's files and processes as its user does".to_owned());
         }
@@ -326,7 +329,7 @@ impl Shim {
         Usage {
             cpu_micros: or(counted.cpu_micros, micros(children.user_time()) + micros(children.system_time())),
             peak_memory: or(counted.peak_memory, largest),
-            oom_kills: counted.oom_kills,
+            ..counted
         }
     }
 }
@@ -354,7 +357,7 @@ fn join_cgroup(spec: &RunSpec, missing: &mut Vec<String>) -> Option<Cgroup> {
 }
 
 /// What no shim starts, whoever asks.
-fn refuse(spec: &RunSpec) -> Option<End> {
+fn refuse(spec: &RunSpec, cgroup: Option<&Cgroup>) -> Option<End> {
     let launch_failed = |reason: String| Some(End::LaunchFailed { reason });
     if let Err(error) = privileges::check(&spec.identity) {
         return launch_failed(error.to_string());
@@ -364,5 +367,11 @@ fn refuse(spec: &RunSpec) -> Option<End> {
             "namespaces need root; the daemon must ask for `subreaper` as an ordinary user".to_owned(),
         );
     }
-    None
+    let limited = match cgroup {
+        Some(cgroup) => cgroup.limit(&spec.limits).map_err(|error| error.to_string()),
+        None => Controllers { place: "it has no cgroup".to_owned(), ..Controllers::default() }
+            .lacking(&spec.limits)
+            .map_err(|error| error.to_string()),
+    };
+    limited.err().and_then(|error| launch_failed(format!("its limits ({}) cannot be enforced: {error}", spec.limits)))
 }

@@ -16,8 +16,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use rustix::io::FdFlags;
 
-use super::privileges;
+use super::seccomp::Filter;
 use super::word::Word;
+use super::{privileges, rlimits};
 use crate::domain::handover::Identity;
 use crate::sys::process::{exit_now, inherited, keep_only, reset_signals};
 
@@ -45,6 +46,10 @@ pub(super) struct Luggage {
     pub words: OwnedFd,
     /// cgroup.procs of the payload's cgroup.
     pub door: Option<File>,
+    /// The system calls that it has.
+    pub filter: Filter,
+    /// How many processes its user may have, where no cgroup holds their number.
+    pub processes: Option<u32>,
     /// The parent whose death is ours; none where an init sees to that.
     pub parent: Option<u32>,
 }
@@ -75,6 +80,7 @@ fn prepare(luggage: &Luggage) -> io::Result<()> {
     if nix::unistd::geteuid().is_root() {
         adjusted?;
     }
+    rlimits::apply(luggage.processes)?;
     let null = File::open("/dev/null")?;
     let output = luggage.output.as_raw_fd();
     let wanted = [
@@ -104,6 +110,8 @@ fn last_steps(luggage: &Luggage, words: &OwnedFd) -> Result<Infallible, String> 
     reset_signals();
     std::env::set_current_dir("/").map_err(|error| format!("cannot enter /: {error}"))?;
     let program = CString::new(luggage.program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    // Last of all: everything above may use any call.
+    luggage.filter.install().map_err(|error| format!("cannot filter system calls: {error}"))?;
     let Err(error) = nix::unistd::execve(&program, &[c"clearmld-shim", c"stage"], &[] as &[&std::ffi::CStr]);
     Err(format!("cannot execute {}: {}", luggage.program.display(), error.desc()))
 }

@@ -14,6 +14,7 @@ use rustix::process::{Signal, WaitOptions, pidfd_send_signal, wait};
 use super::cgroup::Cgroup;
 use super::payload::{Luggage, become_stage};
 use super::rootfs::RootPlan;
+use super::seccomp::Filter;
 use super::word::end_of;
 use super::{descendants, init};
 use crate::domain::handover::{End, Identity, StageOrder};
@@ -49,6 +50,15 @@ pub(super) enum Ground {
     Plain(PathBuf),
 }
 
+/// What holds each process of a tree.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// The system calls that it has.
+    pub filter: Filter,
+    /// How many processes its user may have, where no cgroup holds their number.
+    pub processes: Option<u32>,
+}
+
 impl Tree {
     /// Starts the processes of a stage.
     ///
@@ -59,6 +69,7 @@ impl Tree {
         identity: &Identity,
         order: &StageOrder,
         door: Option<File>,
+        bounds: Bounds,
     ) -> io::Result<Self> {
         let (output, output_writer) = reading_pipe()?;
         // A program that prints much waits less often; where the limit is lower, the default does.
@@ -74,6 +85,8 @@ impl Tree {
             report: report_writer,
             words: words_writer,
             door,
+            filter: bounds.filter,
+            processes: bounds.processes,
             parent: None,
         };
         let (first, shape) = match ground {

@@ -47,7 +47,8 @@ impl Shim {
         let mut ears = Ears::of(&tree);
         let mut buffer = vec![0; CHUNK];
         let end = loop {
-            let wait_ms = earlier(self.press(&tree), self.journal_due_in());
+            self.look_at_clock();
+            let wait_ms = earlier(earlier(self.press(&tree), self.time_left()), self.journal_due_in());
             let journal = self.journal.as_ref().and_then(Journal::waits_for);
             if let Err(error) = ears.wait(&self.inbox, journal, wait_ms) {
                 // Nothing to be done but to look again; never in a hot loop.
@@ -99,6 +100,20 @@ impl Shim {
             Err(ReadError::Missing) => {}
             Err(error) => log(&format!("{}: {error}; the stop is not carried out", file::STOP)),
         }
+    }
+
+    /// Stops the Run when its time is up.
+    pub(super) fn look_at_clock(&mut self) {
+        if self.time_left() == Some(0) {
+            let grace_ms = self.spec.stop_grace_ms;
+            self.begin_stop(StopRequest { version: VERSION, reason: StopReason::TimeLimit, grace_ms });
+        }
+    }
+
+    /// Milliseconds until then; none without a limit, and none once a stop has begun.
+    fn time_left(&self) -> Option<u64> {
+        let limit_ms = self.spec.limits.time?.seconds().saturating_mul(1000);
+        self.stop.is_none().then(|| limit_ms.saturating_sub(self.now_ms()))
     }
 
     fn begin_stop(&mut self, request: StopRequest) {

@@ -4,8 +4,11 @@
 pub mod durable;
 pub mod identity;
 pub mod journal;
+#[cfg(feature = "daemon")]
+pub mod mig;
 pub mod mount;
 pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;
 pub mod removal;
+pub mod seccomp;

@@ -24,6 +24,9 @@ use clearmld::engine::ports::{
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+#[path = "gpus.rs"]
+mod gpus;
+
 /// A task that is there; its name tries to talk to terminals.
 pub(crate) const TASK: &str = "aaaa0001000000000000000000000001";
 /// A task that fails when it is followed.
@@ -88,6 +91,7 @@ impl Daemon {
             listening: api::bind(&socket).expect("the socket is bound"),
             handle: Handle::new(commands, events.clone()),
             desk: Arc::clone(&script) as Arc<dyn Desk>,
+            seeing: api::Seeing::default(),
             state: StateId::new("s1").expect("an id"),
             inside,
         };
@@ -146,6 +150,7 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         gpus,
         order_fairness: false,
         user: None,
+        limits: clearmld::domain::limits::Limits::default(),
         intent,
         added: UnixMillis(1_700_000_000_000),
     };
@@ -201,7 +206,11 @@ impl Script {
             draining: self.asked.lock().expect("no test has panicked with it").iter().any(|asked| asked == "drain"),
             server: ServerIdentity { api_url: "http://127.0.0.1:8008".into(), ..ServerIdentity::default() },
             link: ServerLink::Down { since: UnixMillis(1_700_000_000_000), reason: "connection refused".into() },
-            launcher: LauncherDescription { name: "direct", missing: vec!["no cgroup v2: no memory limits".into()] },
+            launcher: LauncherDescription {
+                name: "direct",
+                missing: vec!["no cgroup v2: no memory limits".into()],
+                controllers: clearmld::domain::limits::Controllers::default(),
+            },
             remarks: vec![],
             workers: 1,
             live_runs: 1,
@@ -231,7 +240,9 @@ impl Script {
         if name == BUSY {
             return Err(EngineError::Conflict { reason: format!("there is a worker `{BUSY}` already") });
         }
-        Ok(view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle))
+        let mut added = view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle);
+        added.worker.limits = draft.limits;
+        Ok(added)
     }
 
     fn answer(&self, command: Command) {
@@ -252,6 +263,10 @@ impl Script {
                 self.note(format!("remove {name} {now}"));
                 let reason = format!("worker `{name}` has run {LIVE_RUN}; stop it, or use --now");
                 drop(reply.send(if now { Ok(()) } else { Err(EngineError::Conflict { reason }) }));
+            }
+            Command::Gpus { age, reply } => {
+                self.note(format!("gpus {}", age.as_secs()));
+                drop(reply.send(Ok(gpus::view())));
             }
             Command::Runs(reply) => drop(reply.send(Ok(self.runs()))),
             Command::StopRun { run, grace_ms, reply } => {

@@ -15,6 +15,7 @@ use clearmld::server::{LocalServer, ServerConfig};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+pub(crate) mod gpus;
 mod ordinary;
 mod server;
 
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Whom our programs run as, and where he can execute them; none means whoever tests.
     user: Option<(u32, PathBuf)>,
+    /// Whether the daemon has a /dev of its own, with GPUs.
+    private_dev: bool,
     /// Directories elsewhere, removed at the end.
     kept: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -93,6 +96,7 @@ impl World {
             config: None,
             variables: Vec::new(),
             user: None,
+            private_dev: false,
             kept: Mutex::default(),
         }
     }
@@ -151,6 +155,9 @@ impl World {
             .open(self.dir.path().join("clearmld.log"))
             .expect("a log file");
         let mut command = self.program("clearmld");
+        if self.private_dev {
+            command = self.behind_a_private_dev(&command);
+        }
         if let Some(config) = &self.config {
             command.args(["--config".as_ref(), config.as_os_str()]);
         }

@@ -44,7 +44,8 @@ DPKG = ("dpkg", "--force-unsafe-io")
 DROP_IN = "/usr/lib/systemd/system/clearmld.service.d/notify-reload.conf"
 
 
-def check(base, scratch, deb, rpm):
+def check(repository, base, scratch, deb, rpm):
+    from_source(repository, scratch / "local", scratch / "tree")
     with layer(base, scratch / "debian") as root:
         debian(Host(root), deb, scratch)
     with layer(base, scratch / "rpm") as root:
@@ -68,6 +69,24 @@ def layer(base, place):
         if mounted:
             must("umount", root)
         shutil.rmtree(place)
+
+
+def from_source(repository, root, tree):
+    """`make install PREFIX=/usr/local`, from what the package has."""
+    pages = root.with_name("pages")
+    for name in ("man", "completions"):
+        (pages / name).mkdir(parents=True)
+    (pages / "man/clearmld.8").write_text("")
+    for name in ("completions/clearmlctl.bash", "completions/_clearmlctl", "completions/clearmlctl.fish", "THIRD-PARTY"):
+        (pages / name).write_text("")
+    shutil.copy(tree / "etc/clearmld/clearmld.toml", pages)
+    shim = tree / "usr/lib/clearmld/clearmld-shim"
+    must(repository / "packaging/install.sh", tree / "usr/bin", shim, pages, root, "/usr/local")
+    unit = (root / "usr/local/lib/systemd/system/clearmld.service").read_text()
+    starts = "\nExecStart=/usr/local/bin/clearmld\n" in unit
+    holds("an installation below /usr/local has a unit that starts the program there", starts, unit)
+    shutil.rmtree(root)
+    shutil.rmtree(pages)
 
 
 class Host:
@@ -114,6 +133,8 @@ def debian(host, deb, scratch):
     state = host.path("/var/lib/clearmld").stat()
     holds("the state directory is root's alone", (state.st_uid, state.st_mode & 0o777) == (0, 0o700), oct(state.st_mode))
     units(host)
+    catalog = host.call("journalctl", "--list-catalog").stdout
+    holds("journalctl -x has the texts of the catalog", "clearmld: clearmld is ready" in catalog, catalog[-300:])
     notify_reload(host)
     written(host)
     upgrade(host, scratch)

@@ -30,7 +30,7 @@ def main(packages, base):
         lint.check(repository, deb, rpm)
         contents.check(repository, deb, rpm, tree)
         pages.check(tree)
-        life.check(base, scratch, deb, rpm)
+        life.check(repository, base, scratch, deb, rpm)
     print(f"packages: all {len(told.HELD)} behaviours hold")
 
 

@@ -36,6 +36,8 @@ impl World {
             caches: Caches { mirrors: path("mirrors"), packages: path("packages"), environments: path("e") },
             tools: Vec::new(),
             devices: Vec::new(),
+            limits: clearmld::domain::limits::Limits::default(),
+            seccomp: clearmld::domain::handover::Seccomp::Default,
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
             journal: None,

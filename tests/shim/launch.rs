@@ -13,12 +13,12 @@ use clearmld::sys::durable;
 use super::stand::{Run, SHIM, Stand, UID, executable, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
-fn launcher(stand: &Stand, run: &Run) -> Direct {
+pub(crate) fn launcher(stand: &Stand, run: &Run) -> Direct {
     let state = StateId::new(format!("test-{}-{:x}", std::process::id(), std::ptr::from_ref(stand).addr()));
     Direct::new(&state.expect("an id"), wrapper(stand, run), None)
 }
 
-fn wrapper(stand: &Stand, run: &Run) -> PathBuf {
+pub(crate) fn wrapper(stand: &Stand, run: &Run) -> PathBuf {
     let shim = stand.state.path().join("shim.sh");
     executable(&shim, &format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display()));
     shim
@@ -189,25 +189,4 @@ async fn under_systemd_one_that_cannot_confine_a_unit_starts_it_all_the_same_and
     let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
     assert_eq!(record.end, End::Exited { code: 6 });
     assert!(launcher.describe().missing.iter().any(|text| text.contains("confine")), "{:?}", launcher.describe());
-}
-
-#[tokio::test]
-#[ignore = "NOT RUN here: needs a cgroup v2 tree with the memory controller, as in a VM"]
-async fn out_of_memory_is_told_from_other_kills_and_spares_the_shim() {
-    let stand = Stand::new();
-    let mut run = stand.program("python3 -c 'x = bytearray(300 << 20)'; echo survived");
-    let launcher = launcher(&stand, &run);
-    run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
-    let cgroup = run.spec.cgroup.clone().expect("a cgroup");
-    for (file, text) in [("memory.max", "80M"), ("memory.swap.max", "0")] {
-        let file = fs::File::options().write(true).open(cgroup.join(file)).expect("the memory controller");
-        std::io::Write::write_all(&mut &file, text.as_bytes()).expect("limited");
-    }
-    run.write_orders();
-    let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
-    launcher.wait(&started.shim).await;
-    let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
-    assert_eq!(record.end, End::Signaled { signal: 9 });
-    assert!(record.usage.oom_kills > 0 && record.usage.cpu_micros > 0, "{:?}", record.usage);
-    launcher.sweep(&run.spec.run).await.expect("swept");
 }

@@ -1,13 +1,17 @@
 //! The shim through its own door: a run directory in, processes and files out. Needs root.
 
 mod ends;
+#[cfg(feature = "daemon")]
+mod enforced;
 mod environment;
 mod journal;
 #[cfg(feature = "daemon")]
 mod launch;
+mod limits;
 mod old_kernel;
 mod output;
 mod sandbox;
+mod seccomp;
 mod stand;
 mod stops;
 mod subreaper;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use clearmld::domain::handover::{
     Caches, Entry, EnvironmentSpec, ExitRecord, Identity, Installer, Isolation, Overlay, ProgramSpec, Progress,
-    Requirements, RunSpec, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
+    Requirements, RunSpec, Seccomp, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
 };
 use clearmld::domain::ids::{RunId, TaskId};
+use clearmld::domain::limits::Limits;
 use clearmld::domain::stop::StopReason;
 use clearmld::sys::durable;
 
@@ -108,6 +109,8 @@ impl Stand {
             },
             tools: vec![state.join("tools")],
             devices: Vec::new(),
+            limits: Limits::default(),
+            seccomp: Seccomp::Default,
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
             journal: None,
@@ -218,6 +221,13 @@ impl Shim {
         let pid = rustix::process::Pid::from_child(&self.process);
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("alive");
         rustix::process::pidfd_send_signal(pidfd, signal).expect("sent");
+    }
+}
+
+/// Lets the payload pass through to its directories, where it has no view of the files of its own.
+pub(crate) fn open_up(stand: &Stand) {
+    for directory in ["", "runs", "environments", "tools"] {
+        fs::set_permissions(stand.state.path().join(directory), fs::Permissions::from_mode(0o711)).expect("set");
     }
 }
 

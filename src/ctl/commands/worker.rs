@@ -46,6 +46,10 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         user: add.user,
         order_fairness: add.order_fairness,
         create_queue: add.create_queue,
+        memory: add.memory,
+        cpus: add.cpus,
+        pids: add.pids,
+        time_limit: add.time_limit,
     }
 }
 
@@ -60,6 +64,10 @@ mod tests {
             cpu_only: false,
             gpus: None,
             user: None,
+            memory: None,
+            cpus: None,
+            pids: None,
+            time_limit: None,
             name: None,
             order_fairness: false,
             create_queue: false,

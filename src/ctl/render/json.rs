@@ -64,6 +64,12 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
         "gpus": worker.gpus,
         "order_fairness": worker.order_fairness,
         "user": worker.user,
+        "limits": worker.limits.as_ref().map(|limits| json!({
+            "memory_bytes": limits.memory_bytes,
+            "cpus": limits.cpu_millis.map(|millis| f64::from(millis) / 1000.0),
+            "pids": limits.pids,
+            "time_limit_s": limits.time_limit_s,
+        })),
         "intent": words::intent(worker),
         "added_at": rfc3339(worker.added_unix_ms),
         "activity": words::activity(worker),
@@ -103,6 +109,11 @@ pub(in crate::ctl) fn run(run: &v1::Run) -> Value {
             "signal": end.signal,
             "cpu_micros": end.cpu_micros,
             "peak_memory": end.peak_memory,
+            "memory_limit": end.memory_limit,
+            "throttled_micros": end.throttled_micros,
+            "read_bytes": end.read_bytes,
+            "written_bytes": end.written_bytes,
+            "refused_forks": end.refused_forks,
             "dropped_bytes": end.dropped_bytes,
         })),
         "live": run.live,
@@ -125,6 +136,31 @@ pub(in crate::ctl) fn chunk(chunk: &v1::LogChunk) -> Value {
         "from_server": chunk.from_server,
         "text": String::from_utf8_lossy(&chunk.data),
     })
+}
+
+/// In a debug bundle.
+pub(in crate::ctl) fn configuration(configuration: &v1::Configuration) -> Value {
+    json!({
+        "settings": list(&configuration.settings, |one| {
+            json!({"key": one.key, "value": one.value, "origin": one.origin})
+        }),
+        "files": configuration.files,
+        "remarks": configuration.remarks,
+    })
+}
+
+/// `doctor` is an array of these.
+pub(in crate::ctl) fn finding(finding: &v1::Finding) -> Value {
+    json!({
+        "check": finding.check,
+        "verdict": words::verdict(finding),
+        "detail": finding.detail,
+        "fix": finding.fix,
+    })
+}
+
+pub(in crate::ctl) fn findings(findings: &[v1::Finding]) -> Value {
+    list(findings, finding)
 }
 
 /// `queue list` is an array of these; `queue create` is one.

@@ -11,9 +11,9 @@ use crate::rpc::v1;
 /// Longest name in a table.
 const NAME: usize = 40;
 /// Columns that are copied to the next command: never wrapped, however narrow the terminal is.
-const UNBROKEN: [&str; 6] = ["RUN", "TASK", "WORKER", "QUEUE", "ID", "NEXT"];
+const UNBROKEN: [&str; 7] = ["RUN", "TASK", "WORKER", "QUEUE", "ID", "NEXT", "UUID"];
 /// What an empty cell shows.
-const NOTHING_THERE: &str = "-";
+pub(super) const NOTHING_THERE: &str = "-";
 
 /// How it is to look.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub(in crate::ctl) struct Look {
 }
 
 impl Look {
-    fn rows(self, header: &[&str], rows: Vec<Vec<String>>) -> String {
+    pub(super) fn rows(self, header: &[&str], rows: Vec<Vec<String>>) -> String {
         let mut table = self.plain();
         table.set_header(header.iter().map(|title| self.title(title)));
         table.add_rows(rows);
@@ -38,7 +38,7 @@ impl Look {
     }
 
     /// `label  value`, in order; without value no line.
-    fn fields(self, fields: Vec<(&str, Option<String>)>) -> String {
+    pub(super) fn fields(self, fields: Vec<(&str, Option<String>)>) -> String {
         let mut table = self.plain();
         for (label, value) in fields {
             if let Some(value) = value {
@@ -75,11 +75,11 @@ fn trimmed(mut table: Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn or_nothing(text: Option<&str>) -> String {
+pub(super) fn or_nothing(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).map_or_else(|| NOTHING_THERE.to_owned(), cell)
 }
 
-fn some(text: &str) -> Option<String> {
+pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| cell(text))
 }
 
@@ -166,6 +166,7 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("queues", Some(format!("{}, {order}", cell(&queues.join(", "))))),
         ("gpus", some(&worker.gpus)),
         ("user", worker.user.as_deref().and_then(some)),
+        ("limits", worker.limits.as_ref().and_then(|limits| some(&limits.text))),
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
         ("run", worker.run_id.as_deref().and_then(some)),
@@ -235,7 +236,7 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         let cached = if run.environment_cached() { "from the cache" } else { "built" };
         format!("Python {}, {cached}", cell(version))
     });
-    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let time = |micros: u64| span(i64::try_from(micros / 1000).unwrap_or(i64::MAX));
     look.fields(vec![
         ("run", some(&run.id)),
         ("task", Some(format!("{} {}", cell(&run.task_id), cell(&run.task_name)))),
@@ -253,11 +254,17 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         ("pid", run.stage_pid.map(|pid| pid.to_string())),
         ("commit", run.commit.as_deref().and_then(some)),
         ("environment", environment),
+        ("cpu time", end.and_then(|end| end.cpu_micros).map(time)),
         (
-            "cpu time",
-            end.and_then(|end| end.cpu_micros).map(|micros| span(i64::try_from(micros / 1000).unwrap_or(i64::MAX))),
+            "throttled",
+            end.and_then(|end| end.throttled_micros).map(|micros| format!("{} by the CPU limit", time(micros))),
         ),
-        ("peak memory", end.and_then(|end| end.peak_memory).map(mib)),
+        ("peak memory", end.and_then(|end| Some((end.peak_memory?, end.memory_limit))).map(memory)),
+        ("disk", end.and_then(disk)),
+        (
+            "refused",
+            end.and_then(|end| end.refused_forks).map(|count| format!("{count} new processes, by their limit")),
+        ),
         (
             "lost output",
             end.map(|end| end.dropped_bytes)
@@ -265,6 +272,17 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
                 .map(|bytes| format!("{bytes} bytes found no room")),
         ),
     ])
+}
+
+fn memory((peak, limit): (u64, Option<u64>)) -> String {
+    let limit = limit.map(|limit| format!(" of {} MiB", limit >> 20)).unwrap_or_default();
+    format!("{} MiB{limit}", peak >> 20)
+}
+
+fn disk(end: &v1::RunEnd) -> Option<String> {
+    let mib = |bytes: Option<u64>| bytes.unwrap_or(0) >> 20;
+    (end.read_bytes.is_some() || end.written_bytes.is_some())
+        .then(|| format!("{} MiB read, {} MiB written", mib(end.read_bytes), mib(end.written_bytes)))
 }
 
 /// `queue list`.

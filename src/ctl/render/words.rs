@@ -13,6 +13,16 @@ pub(in crate::ctl) fn link(server: &v1::Server) -> &'static str {
     }
 }
 
+pub(in crate::ctl) fn driver(driver: &v1::GpuDriver) -> &'static str {
+    match driver.state() {
+        v1::GpuDriverState::Unspecified => UNKNOWN,
+        v1::GpuDriverState::Asked => "asked",
+        v1::GpuDriverState::Absent => "absent",
+        v1::GpuDriverState::Failing => "failing",
+        v1::GpuDriverState::Up => "up",
+    }
+}
+
 pub(in crate::ctl) fn intent(worker: &v1::Worker) -> &'static str {
     match worker.intent() {
         v1::WorkerIntent::Unspecified => UNKNOWN,
@@ -39,6 +49,16 @@ pub(in crate::ctl) fn phase(run: &v1::Run) -> &'static str {
         v1::RunPhase::Running => "running",
         v1::RunPhase::Exited => "exited",
         v1::RunPhase::Settled => "settled",
+    }
+}
+
+pub(in crate::ctl) fn verdict(finding: &v1::Finding) -> &'static str {
+    match finding.verdict() {
+        v1::Verdict::Unspecified => UNKNOWN,
+        v1::Verdict::Ok => "ok",
+        v1::Verdict::Warning => "warning",
+        v1::Verdict::Failed => "failed",
+        v1::Verdict::NotApplicable => "not applicable",
     }
 }
 

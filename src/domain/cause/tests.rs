@@ -63,8 +63,17 @@ fn a_task_that_went_its_own_way_is_left_alone() {
 #[test]
 fn an_oom_kill_is_named_even_when_the_program_only_reports_a_code() {
     let mut record = record(Stage::Program, End::Exited { code: 1 });
-    record.usage = Usage { oom_kills: 1, peak_memory: 64 << 20, ..Usage::default() };
-    assert_eq!(Cause::of(&record, None).reason(), "out of memory: the kernel killed the program (peak 64 MiB)");
+    let usage = Usage { oom_kills: 1, peak_memory: 64 << 20, memory_limit: 64 << 20, ..Usage::default() };
+    record.usage = Usage { limit_hits: 1, ..usage };
+    assert_eq!(
+        Cause::of(&record, None).reason(),
+        "out of memory: the kernel killed the program at its limit of 64 MiB, it had used 64 MiB; let it need less, or \
+         give the worker more (--memory)"
+    );
+    // Killed all the same, but not for its own limit.
+    record.usage = usage;
+    let reason = Cause::of(&record, None).reason();
+    assert!(reason.contains("the host had none left") && reason.contains("64 MiB"), "{reason}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ impl Core {
             Command::StopWorker { name, now, reply } => drop(reply.send(self.stop_worker(&name, now).await)),
             Command::ResumeWorker { name, reply } => drop(reply.send(self.set_intent(&name, Intent::Active).await)),
             Command::RemoveWorker { name, now, reply } => drop(reply.send(self.remove_worker(&name, now).await)),
+            Command::Gpus { age, reply } => self.begin_look(age, reply),
             Command::Runs(reply) => drop(reply.send(Ok(self.run_views()))),
             Command::StopRun { run, grace_ms, reply } => drop(reply.send(self.stop_run(&run, grace_ms))),
             Command::Drain(reply) => drop(reply.send(self.set_draining(true).await)),
@@ -47,11 +48,16 @@ impl Core {
             server: self.world.clearml.identity(),
             link: self.world.link.borrow().clone(),
             launcher: self.world.launcher.describe(),
-            remarks: self.settings.remarks.iter().chain(&self.remarks).chain(&self.disk).cloned().collect(),
+            remarks: self.remarks_now(),
             workers: self.posts.len(),
             live_runs: self.runs.values().filter(live).count(),
             unsettled_runs: self.runs.values().filter(unsettled).count(),
         }
+    }
+
+    fn remarks_now(&self) -> Vec<String> {
+        let kept = self.settings.remarks.iter().chain(&self.remarks).chain(&self.disk).cloned();
+        kept.chain(self.gpu_remarks()).collect()
     }
 
     fn run_views(&self) -> Vec<RunView> {

@@ -1,8 +1,10 @@
 //! Workers: declaring them, and which of them asks which queue.
 
+use super::gpus::LOOKED_AT;
 use super::{Core, News, Post, Slot};
 use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::limits::{LimitError, Limits};
 use crate::domain::run::RunRecord;
 use crate::domain::schedule::{self, Idle, Pop};
 use crate::domain::task::QueueView;
@@ -20,6 +22,8 @@ impl Core {
         }
         let (world, news) = (self.world.clone(), self.news_in.clone());
         self.errands.spawn(async move {
+            // At the daemon's start the driver may not have answered yet.
+            world.gpus.look(LOOKED_AT).await;
             let queues = resolve(&world, &draft).await;
             let _ = news.send(News::Resolved { draft, queues, reply }).await;
         });
@@ -28,11 +32,8 @@ impl Core {
     fn check_draft(&self, draft: &WorkerDraft) -> Result<(WorkerName, GpuClaim), EngineError> {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| EngineError::Invalid { reason: error.reason })?;
-        let gpus = match &draft.gpus {
-            Some(claim) => claim.clone(),
-            None if self.world.outfitter.has_gpus() => GpuClaim::All,
-            None => GpuClaim::None,
-        };
+        self.check_limits(&draft.limits).map_err(|error| EngineError::Invalid { reason: error.to_string() })?;
+        let gpus = self.claimed(draft)?;
         let name = self.name_for(draft, &gpus)?;
         if self.posts.contains_key(&name) {
             let reason = format!(
@@ -41,7 +42,7 @@ impl Core {
             return Err(EngineError::Conflict { reason });
         }
         for post in self.posts.values() {
-            if let Some(gpu) = post.worker.gpus.overlap(&gpus) {
+            if let Some(gpu) = self.world.gpus.seen().overlap(&post.worker.gpus, &gpus) {
                 let holder = &post.worker.name;
                 let reason = format!(
                     "GPU {gpu} belongs to worker `{holder}`; choose other --gpus, or remove that worker first (clearmlctl worker remove {holder})"
@@ -50,6 +51,24 @@ impl Core {
             }
         }
         Ok((name, gpus))
+    }
+
+    /// A limit that is accepted is one that the kernel holds.
+    fn check_limits(&self, limits: &Limits) -> Result<(), LimitError> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        self.world.launcher.describe().controllers.lacking(limits)?;
+        self.world.outfitter.capacity().map_or(Ok(()), |host| limits.check(host))
+    }
+
+    /// What hinders a Worker: a host that has lost what its limits need (a boot with other options) takes no task for
+    /// it, rather than failing each.
+    fn hindrance(&self, post: &Post) -> Option<String> {
+        match self.check_limits(&post.worker.limits) {
+            Ok(()) => post.problem.clone(),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// The name given, or that of clearml-agent's rules with the smallest free slot.
@@ -89,6 +108,7 @@ impl Core {
             gpus,
             order_fairness: draft.order_fairness,
             user: draft.user,
+            limits: draft.limits,
             intent: Intent::Active,
             added: self.world.clock.now(),
         };
@@ -119,7 +139,8 @@ impl Core {
             (None, Intent::Active) => WorkerActivity::Idle,
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
-        Ok(WorkerView { worker: post.worker.clone(), activity, problem: post.problem.clone() })
+        let problem = self.gpu_problem(post).or_else(|| self.hindrance(post));
+        Ok(WorkerView { worker: post.worker.clone(), activity, problem })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -129,13 +150,18 @@ impl Core {
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
         let open = !self.draining && !self.closing && self.disk.is_none();
-        self.posts.values().filter(move |post| open && post.active.is_none() && post.worker.intent == Intent::Active)
+        let wants = |post: &Post| post.active.is_none() && post.worker.intent == Intent::Active;
+        let may = |post: &Post| self.check_limits(&post.worker.limits).is_ok();
+        self.posts.values().filter(move |post| open && wants(post) && may(post))
     }
 
     /// What the poll saw becomes claims.
     pub(super) fn plan(&mut self, asked: &[QueueId], views: &[QueueView]) {
         self.note_missing(asked, views);
-        let mut waiting: Vec<&Post> = self.idle_posts().collect();
+        // Who could not be lent its GPUs must not keep a task from another.
+        self.identify_leases();
+        let able = |post: &&Post| self.lease_for(post).is_ok();
+        let mut waiting: Vec<&Post> = self.idle_posts().filter(able).collect();
         waiting.sort_by_key(|post| post.idle_since);
         let idle: Vec<Idle> = waiting
             .into_iter()
@@ -172,18 +198,19 @@ impl Core {
 
     /// Lease before poll: the GPUs are held from the intent on.
     fn claim(&mut self, pop: Pop) {
-        let Some(post) = self.posts.get_mut(&pop.worker) else { return };
+        let Some(lease) = self.posts.get(&pop.worker).and_then(|post| self.lease_for(post).ok()) else { return };
         let run = self.world.clock.mint_run();
-        if let Err(error) = self.pool.lease(&run, &post.worker.gpus) {
-            post.problem = Some(error.to_string());
+        let Some(post) = self.posts.get_mut(&pop.worker).filter(|_| self.pool.lease(&run, lease.clone()).is_ok())
+        else {
             return;
-        }
+        };
         post.active = Some(run.clone());
         if post.worker.order_fairness {
             post.cursor = (pop.position + 1) % post.worker.queues.len().max(1);
         }
         let at = self.world.clock.now();
-        let record = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, post.worker.gpus.clone(), at);
+        let claimed = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, lease.claim, at);
+        let record = RunRecord { units: lease.units, ..claimed };
         let stop = tokio::sync::watch::Sender::new(None);
         self.runs.insert(run, Slot { record: record.clone(), progress: None, stop });
         self.drive(record, false);

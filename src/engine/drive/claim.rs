@@ -156,7 +156,9 @@ impl Drive {
 
     async fn outfit(&self, task: &TaskSnapshot, token: &PayloadToken) -> Result<(RunSpec, Secrets), OutfitError> {
         let cgroup = self.world.launcher.cgroup(&self.record.id).await;
-        self.world.outfitter.outfit(&self.record, self.user.as_deref(), task, token, cgroup).await
+        let (outfitter, user) = (&self.world.outfitter, self.terms.user.as_deref());
+        let (spec, secrets) = outfitter.outfit(&self.record, user, task, token, cgroup).await?;
+        Ok((RunSpec { limits: self.terms.limits, ..spec }, secrets))
     }
 
     async fn prepare(

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::domain::handover::{ProcessIdentity, Started};
 use crate::domain::ids::RunId;
+use crate::domain::limits::Controllers;
 
 /// A process that could not be started, found or signalled.
 #[derive(Debug, thiserror::Error)]
@@ -59,4 +60,6 @@ pub struct LauncherDescription {
     pub name: &'static str,
     /// What is missing here, in words, each with what it means.
     pub missing: Vec<String>,
+    /// What the kernel can limit for the Runs that this starts.
+    pub controllers: Controllers,
 }

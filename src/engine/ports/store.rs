@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::server::PayloadToken;
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
 use crate::domain::ids::{RunId, WorkerName};
+use crate::domain::limits::Capacity;
 use crate::domain::log::Delivery;
 use crate::domain::run::RunRecord;
 use crate::domain::task::TaskSnapshot;
@@ -112,7 +113,9 @@ pub trait Outfitter: Send + Sync + fmt::Debug {
     fn check_user(&self, user: Option<&str>) -> Result<(), OutfitError>;
     /// Whether this host has GPUs at all, for a Worker that names none.
     fn has_gpus(&self) -> bool;
-    /// The whole spec of a Run.
+    /// How large this host is, if that can be found out.
+    fn capacity(&self) -> Option<Capacity>;
+    /// The whole spec of a Run. What the Worker alone says (its limits) is not in it yet.
     async fn outfit(
         &self,
         record: &RunRecord,

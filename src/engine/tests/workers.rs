@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::handover::RunSpec;
+use crate::domain::limits::{Controllers, Limits};
 
 #[tokio::test(start_paused = true)]
 async fn two_workers_run_ten_tasks_each_once() {
@@ -218,4 +220,45 @@ async fn a_loop_that_breaks_ends_the_daemon_instead_of_leaving_one_that_does_not
     host.clearml.lock().broken = true;
     let ended = tokio::time::timeout(Duration::from_secs(60), daemon.task).await.expect("it ends");
     assert!(ended.is_err(), "the engine said that a loop broke");
+}
+
+fn limited(memory: &str) -> WorkerDraft {
+    let limits = Limits::parse(Some(memory), None, None, None).expect("limits");
+    WorkerDraft { limits, ..WorkerDraft::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_reaches_the_run_and_one_that_the_host_cannot_keep_is_refused() {
+    let host = Host::new();
+    host.clearml.enqueue("default", "t1");
+    let daemon = host.start().await;
+    let error = daemon.handle.add_worker(limited("1G")).await.expect_err("no controller");
+    assert!(matches!(&error, EngineError::Invalid { reason } if reason.contains("cannot enforce")), "{error}");
+    *host.launcher.controllers.lock().expect("unpoisoned") = Controllers::of("memory", String::new());
+    let error = daemon.handle.add_worker(limited("65G")).await.expect_err("the host has 64 GiB");
+    assert!(error.to_string().contains("65536 MiB"), "{error}");
+    daemon.handle.add_worker(limited("1G")).await.expect("added");
+    let run = daemon.running("t1").await;
+    let spec: RunSpec =
+        crate::sys::durable::read_json(&host.disk.path().join("state/runs").join(run.as_str()).join("spec.json"))
+            .expect("a spec");
+    assert_eq!(spec.limits, limited("1G").limits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_limits_the_host_no_longer_keeps_takes_no_task_and_says_why() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    *host.launcher.controllers.lock().expect("unpoisoned") = Controllers::of("memory", String::new());
+    let daemon = host.start().await;
+    let worker = daemon.handle.add_worker(limited("1G")).await.expect("added").worker.name;
+    daemon.stop().await;
+    // A boot without cgroup v2.
+    *host.launcher.controllers.lock().expect("unpoisoned") = Controllers::default();
+    let daemon = host.start().await;
+    host.clearml.enqueue("default", "t1");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(host.launcher.launches().is_empty());
+    let view = daemon.handle.worker(&worker).await.expect("there");
+    assert!(view.problem.as_deref().is_some_and(|problem| problem.contains("cannot enforce")), "{view:?}");
 }

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::limits::Controllers;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A mounted cgroup v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tree {
+pub(in crate::host) struct Tree {
     mount: PathBuf,
     /// What of the tree is mounted there, as /proc/PID/cgroup counts.
     root: PathBuf,
@@ -17,7 +18,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// The first one of this mount namespace, on a pure v2 host as on one that keeps its controllers in v1.
-    pub(super) fn find() -> Option<Self> {
+    pub(in crate::host) fn find() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/self/mountinfo").ok()?)
     }
 
@@ -32,7 +33,7 @@ impl Tree {
     }
 
     /// Where the cgroup of a process is, by its line in /proc/PID/cgroup.
-    pub(super) fn of(&self, process: &str) -> Option<PathBuf> {
+    pub(in crate::host) fn of(&self, process: &str) -> Option<PathBuf> {
         self.locate(&fs::read_to_string(Path::new("/proc").join(process).join("cgroup")).ok()?)
     }
 
@@ -43,9 +44,27 @@ impl Tree {
         Some(self.mount.join(below))
     }
 
+    /// Where the cgroup that holds PID 1's own `init.scope` is, which is the top for systemd.
+    pub(super) fn of_systemd(&self) -> Option<PathBuf> {
+        let init = self.of("1")?;
+        Some(if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init })
+    }
+
     /// The top of what is mounted.
-    pub(super) fn top(&self) -> &Path {
+    pub(in crate::host) fn top(&self) -> &Path {
         &self.mount
+    }
+}
+
+/// What the kernel can limit for cgroups that are made in `parent`.
+pub(super) fn controllers(parent: &Path) -> Controllers {
+    match fs::read_to_string(parent.join("cgroup.controllers")) {
+        Ok(text) => {
+            let there = text.split_whitespace().collect::<Vec<_>>().join(", ");
+            let there = if there.is_empty() { "none".to_owned() } else { there };
+            Controllers::of(&text, format!("the controllers of {} are: {there}", parent.display()))
+        }
+        Err(error) => Controllers::of("", format!("{} cannot be asked for controllers: {error}", parent.display())),
     }
 }
 

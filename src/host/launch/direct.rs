@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 
 use async_trait::async_trait;
 
-use super::cgroup_tree::{Tree, sweep};
+use super::cgroup_tree::{Tree, controllers, sweep};
 use super::supervised;
 use crate::domain::handover::{ProcessIdentity, Started, file};
 use crate::domain::ids::{RunId, StateId};
+use crate::domain::limits::Controllers;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 
 /// See the module.
@@ -21,6 +22,7 @@ pub struct Direct {
     /// This state directory's own cgroup, beside the daemon's.
     cgroups: Option<PathBuf>,
     missing: Vec<String>,
+    controllers: Controllers,
 }
 
 impl Direct {
@@ -28,14 +30,18 @@ impl Direct {
     #[must_use]
     pub fn new(state: &StateId, shim: PathBuf, missing: Option<String>) -> Self {
         let mut missing: Vec<String> = missing.into_iter().collect();
-        let cgroups = match own_cgroup(state).and_then(|path| prepare(&path).map(|()| path)) {
-            Ok(cgroups) => Some(cgroups),
+        let (cgroups, controllers) = match own_cgroup(state).and_then(|path| prepare(&path).map(|()| path)) {
+            Ok(cgroups) => {
+                let (lacks, controllers) = super::limited(controllers(&cgroups));
+                missing.extend(lacks);
+                (Some(cgroups), controllers)
+            }
             Err(reason) => {
                 missing.push(format!("no cgroup for runs ({reason}): memory and CPU are neither limited nor counted"));
-                None
+                (None, Controllers { place: format!("no cgroup for runs: {reason}"), ..Controllers::default() })
             }
         };
-        Self { shim, cgroups, missing }
+        Self { shim, cgroups, missing, controllers }
     }
 
     fn run_cgroup(&self, run: &RunId) -> Option<PathBuf> {
@@ -46,7 +52,7 @@ impl Direct {
 #[async_trait]
 impl Launcher for Direct {
     fn describe(&self) -> LauncherDescription {
-        LauncherDescription { name: "direct", missing: self.missing.clone() }
+        LauncherDescription { name: "direct", missing: self.missing.clone(), controllers: self.controllers.clone() }
     }
 
     async fn launch(&self, _run: &RunId, directory: &Path) -> Result<Started, LaunchError> {

@@ -1,7 +1,7 @@
 //! Where shims are started: as transient units of systemd, or directly. Both start the same shim on the same run
 //! directory; they differ in whose child it is and in who makes its cgroup.
 
-mod cgroup_tree;
+pub(super) mod cgroup_tree;
 mod confinement;
 mod direct;
 mod supervised;
@@ -12,11 +12,23 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 pub use direct::Direct;
-pub use systemd::Systemd;
+pub use systemd::{Systemd, version as systemd_version};
 
 use crate::domain::handover::Isolation;
 use crate::domain::ids::StateId;
+use crate::domain::limits::Controllers;
 use crate::engine::ports::Launcher;
+
+/// What an operator should know about controllers, and they.
+fn limited(controllers: Controllers) -> (Vec<String>, Controllers) {
+    let missing = [(controllers.memory, "memory"), (controllers.cpu, "CPU"), (controllers.pids, "processes")];
+    let missing: Vec<&str> = missing.iter().filter(|(there, _)| !there).map(|(_, what)| *what).collect();
+    if missing.is_empty() {
+        return (Vec::new(), controllers);
+    }
+    let text = format!("no limits of {} for runs: {}", missing.join(", "), controllers.place);
+    (vec![text], controllers)
+}
 
 /// The launcher that fits this host: systemd's where PID 1 is systemd and we are root, else the direct one.
 pub async fn choose(state: &StateId, shim: PathBuf) -> Arc<dyn Launcher> {

@@ -17,6 +17,7 @@ use super::confinement;
 use super::supervised;
 use crate::domain::handover::{JournalSpec, ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
+use crate::domain::limits::Controllers;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
 
@@ -38,6 +39,7 @@ pub struct Systemd {
     wanted: Vec<&'static str>,
     /// This systemd knows less than it takes to confine Runs.
     plain: AtomicBool,
+    description: LauncherDescription,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Systemd {
         // A bus without systemd behind the name answers with an error here, not at the first launch.
         let peer = Some("org.freedesktop.DBus.Peer");
         manager.bus.call_method(Some(NAME), PATH, peer, "Ping", &()).await?;
-        Ok(Self { shim, manager, wanted: Vec::new(), plain: AtomicBool::new(false) })
+        Ok(Self { shim, manager, wanted: Vec::new(), plain: AtomicBool::new(false), description: description() })
     }
 
     /// Confines Runs by one more yes-or-no property, where systemd knows it.
@@ -95,6 +97,28 @@ fn is_unknown_property(error: &zbus::Error) -> bool {
     matches!(error, zbus::Error::FDO(error) if matches!(**error, PropertyReadOnly(_) | InvalidArgs(_) | UnknownProperty(_)))
 }
 
+/// What systemd calls its version, such as `252.39-1~deb12u1`.
+///
+/// # Errors
+/// In words, when it cannot be asked.
+pub async fn version() -> Result<String, String> {
+    let bus = Connection::system().await.map_err(|error| error.to_string())?;
+    Manager { bus }.version().await.map_err(|error| error.to_string())
+}
+
+fn description() -> LauncherDescription {
+    let (missing, controllers) = match Tree::find().and_then(|tree| tree.of_systemd()) {
+        // PID 1 gives a unit that is delegated whatever it has itself.
+        Some(top) => super::limited(cgroup_tree::controllers(&top)),
+        None => {
+            let place = "no cgroup v2 tree is mounted".to_owned();
+            let missing = vec![format!("{place}: memory and CPU are neither limited nor counted")];
+            (missing, Controllers { place, ..Controllers::default() })
+        }
+    };
+    LauncherDescription { name: "systemd", missing, controllers }
+}
+
 /// The properties of a Run's unit.
 fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_ms: u64) -> Properties<'a> {
     let command = vec![(shim, vec![shim, "run", directory], false)];
@@ -111,6 +135,8 @@ fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_
         ("KillMode", Variant::from("mixed")),
         ("SendSIGKILL", Variant::from(true)),
         ("TimeoutStopUSec", Variant::from(stop)),
+        // The payload has a limit of its own, and what that refuses is counted.
+        ("TasksMax", Variant::from(u64::MAX)),
         // Out of memory is the payload's alone.
         ("OOMPolicy", Variant::from("continue")),
         ("CollectMode", Variant::from("inactive-or-failed")),
@@ -135,14 +161,12 @@ fn journal_limits<'a>(journal: &JournalSpec) -> [(&'static str, Variant<'a>); 2]
 #[async_trait]
 impl Launcher for Systemd {
     fn describe(&self) -> LauncherDescription {
-        let mut missing = Vec::new();
-        if Tree::find().is_none() {
-            missing.push("no cgroup v2 tree is mounted: memory and CPU are neither limited nor counted".to_owned());
-        }
+        let mut description = self.description.clone();
         if self.plain.load(Ordering::Relaxed) {
-            missing.push("this systemd cannot confine the units of runs: only the sandbox confines a task".to_owned());
+            let sentence = "this systemd cannot confine the units of runs: only the sandbox confines a task";
+            description.missing.push(sentence.to_owned());
         }
-        LauncherDescription { name: "systemd", missing }
+        description
     }
 
     async fn going_down(&self) -> bool {
@@ -187,9 +211,7 @@ impl Launcher for Systemd {
     async fn cgroup(&self, run: &RunId) -> Option<PathBuf> {
         // PID 1 makes it; where it will be is known: below the cgroup that holds PID 1's own `init.scope`.
         let tree = Tree::find()?;
-        let init = tree.of("1")?;
-        let top = if init.ends_with("init.scope") { init.parent()?.to_owned() } else { init };
-        Some(top.join(SLICE).join(run.unit()))
+        Some(tree.of_systemd()?.join(SLICE).join(run.unit()))
     }
 
     fn alive(&self, shim: &ProcessIdentity) -> bool {
@@ -244,6 +266,13 @@ impl Manager {
         reply.body().deserialize::<OwnedVariant>()?.try_into()
     }
 
+    async fn version(&self) -> zbus::Result<String> {
+        let property = ("org.freedesktop.systemd1.Manager", "Version");
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
+        reply.body().deserialize::<OwnedVariant>()?.try_into()
+    }
+
     async fn call<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
     where
         B: serde::Serialize + zbus::zvariant::DynamicType + Sync,
@@ -271,6 +300,7 @@ mod tests {
         assert_eq!(signature("After"), "as");
         assert_eq!(signature("TimeoutStopUSec"), "t");
         assert_eq!(signature("Delegate"), "b");
+        assert_eq!(signature("TasksMax"), "t");
         assert_eq!(signature("UMask"), "u");
         let confinement = confinement::properties("/var/lib/clearmld");
         let signature = |name: &str| {

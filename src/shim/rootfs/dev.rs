@@ -1,5 +1,6 @@
 //! The payload's /dev.
 
+use std::ffi::CString;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -19,7 +20,7 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-pub(super) fn build(root: &Path, devices: &[PathBuf]) -> Result<(), RootError> {
+pub(super) fn build(root: &Path, devices: &[PathBuf], shm: Option<u64>) -> Result<(), RootError> {
     let dev = root.join("dev");
     mount_tmpfs(&dev, c"mode=0755,size=1m")?;
     for name in NODES {
@@ -33,11 +34,13 @@ pub(super) fn build(root: &Path, devices: &[PathBuf]) -> Result<(), RootError> {
     directory(&pts, 0o755)?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     mount("devpts", &pts, "devpts", flags, c"newinstance,ptmxmode=0666,mode=0620").map_err(named("mount", &pts))?;
-    let shm = dev.join("shm");
-    directory(&shm, 0o755)?;
-    // Half of the memory, which is the kernel's own default; torch's workers pass tensors through it.
+    let shm_path = dev.join("shm");
+    directory(&shm_path, 0o755)?;
+    // torch's workers pass tensors through it. Without a size the kernel takes half of the host's memory.
+    let size = shm.map_or_else(String::new, |bytes| format!(",size={bytes}"));
+    let options = CString::new(format!("mode=1777{size}")).map_err(named("mount", &shm_path))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount("tmpfs", &shm, "tmpfs", flags, c"mode=1777").map_err(named("mount", &shm))?;
+    mount("tmpfs", &shm_path, "tmpfs", flags, options.as_c_str()).map_err(named("mount", &shm_path))?;
     for device in devices {
         let plain = device.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         let Some(relative) = device.strip_prefix("/dev").ok().filter(|_| plain) else {

@@ -51,6 +51,8 @@ pub(super) struct RootPlan {
     pub overlay: Option<Overlay>,
     /// Device nodes of the host, below /dev.
     pub devices: Vec<PathBuf>,
+    /// How large /dev/shm may get, in bytes.
+    pub shm: Option<u64>,
     /// The entry that passwd and group need.
     pub entry: Option<Identity>,
     /// The stage program, for [`fixed::STAGE`].
@@ -102,7 +104,7 @@ pub(super) fn enter(plan: &RootPlan) -> Result<Vec<String>, RootError> {
     mount_tmpfs(root, c"mode=0755,size=256m")?;
     host_tree(root, &mut missing)?;
     cover_hidden(root, &plan.hidden)?;
-    dev::build(root, &plan.devices)?;
+    dev::build(root, &plan.devices, plan.shm)?;
     proc_and_run(root)?;
     for target in ["tmp", "var/tmp"] {
         mounts::bind_beneath(root, Path::new(target), &plan.tmp, Access::Writable)?;

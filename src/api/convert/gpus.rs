@@ -1,0 +1,88 @@
+//! GPUs.
+
+use crate::domain::inventory::{Driver, Figures, GpuView, ProcessView, SliceView};
+use crate::engine::handle::GpusView;
+use crate::rpc::v1;
+
+impl From<GpusView> for v1::ListGpusResponse {
+    fn from(view: GpusView) -> Self {
+        let inventory = view.inventory.as_ref();
+        Self {
+            gpus: view.gpus.into_iter().map(Into::into).collect(),
+            driver: Some((&inventory.driver).into()),
+            remarks: inventory.remarks.clone(),
+            seen_unix_ms: inventory.seen.map(super::millis),
+            silent_seconds: inventory.silent_seconds,
+        }
+    }
+}
+
+impl From<&Driver> for v1::GpuDriver {
+    fn from(driver: &Driver) -> Self {
+        let (state, version, cuda_version, reason) = match driver {
+            Driver::Asked => (v1::GpuDriverState::Asked, None, None, None),
+            Driver::Absent => (v1::GpuDriverState::Absent, None, None, None),
+            Driver::Failing { reason } => (v1::GpuDriverState::Failing, None, None, Some(reason.clone())),
+            Driver::Up { version, cuda } => (v1::GpuDriverState::Up, version.clone(), cuda.clone(), None),
+        };
+        Self { state: state.into(), version, cuda_version, reason }
+    }
+}
+
+impl From<GpuView> for v1::Gpu {
+    fn from(view: GpuView) -> Self {
+        let GpuView { gpu, workers, runs, processes, slices } = view;
+        Self {
+            index: gpu.index,
+            uuid: gpu.uuid,
+            name: gpu.name,
+            pci_bus_id: gpu.pci,
+            minor: gpu.minor,
+            numa_node: gpu.numa_node,
+            mig: gpu.mig,
+            figures: Some(gpu.figures.into()),
+            power_mw: gpu.power.draw,
+            power_limit_mw: gpu.power.limit,
+            ecc_corrected: gpu.ecc.map(|ecc| ecc.corrected),
+            ecc_uncorrected: gpu.ecc.map(|ecc| ecc.uncorrected),
+            unusable: gpu.unusable,
+            workers: workers.into_iter().map(Into::into).collect(),
+            run_ids: runs.into_iter().map(Into::into).collect(),
+            processes: processes.into_iter().map(Into::into).collect(),
+            slices: slices.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Figures> for v1::GpuFigures {
+    fn from(figures: Figures) -> Self {
+        let Figures { memory_total, memory_used, usage, temperature } = figures;
+        Self { memory_total, memory_used, usage, temperature }
+    }
+}
+
+impl From<SliceView> for v1::MigSlice {
+    fn from(view: SliceView) -> Self {
+        Self {
+            index: view.slice.index,
+            uuid: view.slice.uuid,
+            profile: view.slice.profile,
+            figures: Some(view.slice.figures.into()),
+            unusable: view.slice.unusable,
+            worker: view.worker.map(Into::into),
+            run_id: view.run.map(Into::into),
+        }
+    }
+}
+
+impl From<ProcessView> for v1::GpuProcess {
+    fn from(view: ProcessView) -> Self {
+        Self {
+            pid: view.process.pid,
+            name: view.process.name,
+            uid: view.process.uid,
+            memory_used: view.process.memory,
+            run_id: view.run.map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `gpu …`.
+
+use super::{Desk, LARGEST_ANSWER};
+use crate::ctl::args::gpu::Gpu;
+use crate::ctl::failure::Failure;
+use crate::ctl::render::gpus;
+use crate::rpc::v1;
+
+pub(super) async fn run(desk: &Desk<'_>, asked: &Gpu) -> Result<(), Failure> {
+    let mut client = v1::gpus_client::GpusClient::new(desk.channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
+    let found = match asked.clone() {
+        Gpu::Show { gpu } => {
+            let gpu = client.get(v1::GetGpuRequest { gpu }).await?.into_inner();
+            return desk.show(|look| gpus::detail(look, &gpu), || gpus::json(&gpu));
+        }
+        Gpu::List => client.list(v1::ListGpusRequest {}).await?.into_inner(),
+        Gpu::Rescan => client.rescan(v1::RescanGpusRequest {}).await?.into_inner(),
+    };
+    for remark in gpus::remarks(&found) {
+        desk.console.say(&remark);
+    }
+    desk.show(|look| gpus::table(look, &found), || gpus::json_list(&found))
+}

@@ -1,0 +1,94 @@
+//! Who has what: the inventory beside claims and leases.
+
+use std::collections::BTreeMap;
+
+use super::{Gpu, GpuProcess, Inventory, Slice};
+use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::ids::{RunId, WorkerName};
+use crate::domain::lease::{Lease, Unit};
+
+/// A GPU, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuView {
+    /// What it is and is at.
+    pub gpu: Gpu,
+    /// Workers that claim it or a slice of it.
+    pub workers: Vec<WorkerName>,
+    /// Runs that hold it or a slice of it.
+    pub runs: Vec<RunId>,
+    /// What computes on it, each with the Run that it belongs to; none is a foreign process.
+    pub processes: Vec<ProcessView>,
+    /// Its slices, by index.
+    pub slices: Vec<SliceView>,
+}
+
+/// A process on a GPU, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessView {
+    /// The process.
+    pub process: GpuProcess,
+    /// Whose; none is a foreign process.
+    pub run: Option<RunId>,
+}
+
+/// A slice, for showing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceView {
+    /// What it is and is at.
+    pub slice: Slice,
+    /// The Worker that claims it.
+    pub worker: Option<WorkerName>,
+    /// The Run that holds it.
+    pub run: Option<RunId>,
+}
+
+/// Sets the inventory beside who claims and who holds what. `shims` are the supervisors of live Runs: every process of
+/// a Run descends from one.
+#[must_use]
+pub fn view(
+    inventory: &Inventory,
+    claims: &[(WorkerName, GpuClaim)],
+    leases: &[(RunId, Lease)],
+    shims: &BTreeMap<u32, RunId>,
+) -> Vec<GpuView> {
+    let one = |gpu: &Gpu| {
+        let whole = GpuId::Uuid(gpu.uuid.clone());
+        let slices = gpu.slices.iter().map(|slice| {
+            let id = GpuId::Uuid(slice.uuid.clone());
+            SliceView {
+                worker: claiming(inventory, claims, &id).into_iter().next(),
+                run: holding(inventory, leases, &gpu.uuid, &id).into_iter().next(),
+                slice: slice.clone(),
+            }
+        });
+        GpuView {
+            workers: claiming(inventory, claims, &whole),
+            runs: holding(inventory, leases, &gpu.uuid, &whole),
+            processes: gpu.processes.iter().map(|process| of_a_run(process, shims)).collect(),
+            slices: slices.collect(),
+            gpu: gpu.clone(),
+        }
+    };
+    inventory.gpus.iter().map(one).collect()
+}
+
+fn claiming(inventory: &Inventory, claims: &[(WorkerName, GpuClaim)], id: &GpuId) -> Vec<WorkerName> {
+    let this = GpuClaim::Some([id.clone()].into());
+    let claims = claims.iter().filter(|(_, claim)| inventory.overlap(&this, claim).is_some());
+    claims.map(|(worker, _)| worker.clone()).collect()
+}
+
+fn holding(inventory: &Inventory, leases: &[(RunId, Lease)], gpu: &str, id: &GpuId) -> Vec<RunId> {
+    let this = Unit { uuid: id.to_string(), gpu: gpu.to_owned(), nodes: Vec::new() };
+    let words = GpuClaim::Some([id.clone()].into());
+    let holds = |lease: &Lease| match lease.units.as_slice() {
+        [] => inventory.overlap(&words, &lease.claim).is_some(),
+        units => units.iter().any(|unit| unit.overlaps(&this)),
+    };
+    leases.iter().filter(|(_, lease)| holds(lease)).map(|(run, _)| run.clone()).collect()
+}
+
+fn of_a_run(process: &GpuProcess, shims: &BTreeMap<u32, RunId>) -> ProcessView {
+    let run = process.ancestors.iter().find_map(|pid| shims.get(pid)).cloned();
+    ProcessView { process: process.clone(), run }
+}

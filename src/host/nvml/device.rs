@@ -1,0 +1,88 @@
+//! One card.
+
+use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, TemperatureSensor};
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
+
+use super::nodes::{self, Minors, Places};
+use super::processes;
+use crate::domain::inventory::{EccCounts, Figures, Gpu, GpuProcess, Power, Slice};
+use crate::sys::mig;
+
+/// Everything about the card of that index. Only what names it must be told; what a card does not support is none.
+pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) -> Result<Gpu, NvmlError> {
+    let device = nvml.device_by_index(index)?;
+    let (uuid, pci) = (device.uuid()?, device.pci_info()?);
+    let pci = format!("{:04x}:{:02x}:{:02x}.0", pci.domain, pci.bus, pci.device);
+    let figures = figures(&device)?;
+    let minor = device.minor_number().ok();
+    let mig = device.mig_mode().is_ok_and(|mode| mode.current == 1);
+    Ok(Gpu {
+        index,
+        uuid,
+        name: device.name()?,
+        numa_node: nodes::numa_node(places, &pci),
+        pci,
+        minor,
+        mig,
+        slices: if mig { slices(nvml, &device, figures, places, (minor, minors)) } else { Vec::new() },
+        figures,
+        power: Power { draw: device.power_usage().ok(), limit: device.enforced_power_limit().ok() },
+        ecc: ecc(&device),
+        processes: computing(&device),
+        unusable: minor.and_then(|minor| nodes::without_node(places, minor)),
+    })
+}
+
+/// A card that has fallen off its bus may still say what it is called.
+fn figures(device: &Device<'_>) -> Result<Figures, NvmlError> {
+    let memory = match device.memory_info() {
+        Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => return Err(error),
+        answer => answer.ok(),
+    };
+    Ok(Figures {
+        memory_total: memory.as_ref().map(|memory| memory.total),
+        memory_used: memory.as_ref().map(|memory| memory.used),
+        usage: device.utilization_rates().ok().map(|rates| rates.gpu),
+        temperature: device.temperature(TemperatureSensor::Gpu).ok(),
+    })
+}
+
+fn ecc(device: &Device<'_>) -> Option<EccCounts> {
+    let count = |kind| device.total_ecc_errors(kind, EccCounter::Volatile).ok();
+    Some(EccCounts { corrected: count(MemoryError::Corrected)?, uncorrected: count(MemoryError::Uncorrected)? })
+}
+
+fn computing(device: &Device<'_>) -> Vec<GpuProcess> {
+    let memory = |used| match used {
+        UsedGpuMemory::Used(bytes) => Some(bytes),
+        UsedGpuMemory::Unavailable => None,
+    };
+    let found = device.running_compute_processes().unwrap_or_default();
+    found.into_iter().map(|process| processes::describe(process.pid, memory(process.used_gpu_memory))).collect()
+}
+
+fn slices(
+    nvml: &Nvml,
+    device: &Device<'_>,
+    whole: Figures,
+    places: &Places,
+    (gpu, minors): (Option<u32>, &Minors),
+) -> Vec<Slice> {
+    let read = |index: u32| {
+        let slice = device.mig_device_by_index(index).ok()?;
+        let nodes = gpu.and_then(|gpu| minors.of(gpu, mig::instances(nvml, &slice)?)).unwrap_or_default();
+        let name = slice.name().unwrap_or_default();
+        Some(Slice {
+            index,
+            uuid: slice.uuid().ok()?,
+            profile: name.rsplit_once("MIG ").map_or(name.as_str(), |(_, profile)| profile).to_owned(),
+            unusable: nodes::without_caps(places, &nodes),
+            nodes,
+            figures: Figures { temperature: whole.temperature, ..figures(&slice).ok()? },
+        })
+    };
+    // Indexes of slices that were removed are empty.
+    (0..device.mig_device_count().unwrap_or(0)).filter_map(read).collect()
+}

@@ -1,0 +1,58 @@
+//! Two GPUs: one that is claimed, held and used by a stranger, too; one in slices, which cannot be used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clearmld::domain::inventory::{self, Driver, EccCounts, Figures, Gpu, GpuProcess, Inventory, Power, Slice};
+use clearmld::domain::lease::Lease;
+use clearmld::engine::handle::GpusView;
+
+use super::{BUSY, LIVE_RUN, UnixMillis, id};
+
+pub(crate) fn view() -> GpusView {
+    let figures =
+        Figures { memory_total: Some(40 << 30), memory_used: Some(10 << 30), usage: Some(73), temperature: Some(61) };
+    let process = |pid, name: &str, ancestors: &[u32]| GpuProcess {
+        pid,
+        name: name.into(),
+        uid: Some(1000),
+        memory: Some(1 << 30),
+        ancestors: ancestors.to_vec(),
+    };
+    let busy = Gpu {
+        uuid: "GPU-aa".into(),
+        name: "NVIDIA A100".into(),
+        pci: "0000:07:00.0".into(),
+        minor: Some(1),
+        figures,
+        power: Power { draw: Some(250_000), limit: Some(400_000) },
+        ecc: Some(EccCounts { corrected: 3, uncorrected: 0 }),
+        processes: vec![process(700, "python", &[600, 500]), process(800, "jupy\u{1b}[31m", &[1])],
+        ..Gpu::default()
+    };
+    let slice = Slice { uuid: "MIG-bb".into(), profile: "1g.5gb".into(), ..Slice::default() };
+    let divided = Gpu {
+        index: 1,
+        uuid: "GPU-bb".into(),
+        name: "NVIDIA A100".into(),
+        mig: true,
+        slices: vec![slice],
+        unusable: Some("it fell off the bus".into()),
+        ..Gpu::default()
+    };
+    let inventory = Inventory {
+        driver: Driver::Up { version: Some("550.54.15".into()), cuda: Some("12.4".into()) },
+        gpus: vec![busy, divided],
+        remarks: vec!["/dev/nvidia-uvm does not exist yet".into()],
+        seen: Some(UnixMillis(1_700_000_000_000)),
+        silent_seconds: None,
+    };
+    let lease = Lease { claim: id("0"), units: Vec::new() };
+    let gpus = inventory::view(
+        &inventory,
+        &[(id(BUSY), id("0"))],
+        &[(id(LIVE_RUN), lease)],
+        &BTreeMap::from([(500, id(LIVE_RUN))]),
+    );
+    GpusView { inventory: Arc::new(inventory), gpus }
+}

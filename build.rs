@@ -13,7 +13,7 @@ mod rpc {
     use std::error::Error;
     use std::path::PathBuf;
 
-    const FILES: [&str; 4] = ["host.proto", "workers.proto", "runs.proto", "tasks.proto"];
+    const FILES: [&str; 5] = ["host.proto", "workers.proto", "reload.proto", "runs.proto", "tasks.proto"];
 
     #[expect(clippy::disallowed_methods, reason = "a build output; cargo builds it again")]
     pub(super) fn compile() -> Result<(), Box<dyn Error>> {

@@ -4,7 +4,7 @@ use crate::domain::cause::Cause;
 use crate::domain::handover::Stage;
 use crate::domain::ids::UnixMillis;
 use crate::domain::run::{Exited, Phase};
-use crate::domain::worker::Intent;
+use crate::domain::worker::{Intent, Origin, Worker};
 use crate::engine::handle::{Event, HostStatus, RunView, ServerLink, WorkerActivity, WorkerView};
 use crate::engine::ports::{DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, ServerIdentity};
 use crate::rpc::v1;
@@ -90,19 +90,34 @@ impl From<WorkerView> for v1::Worker {
             WorkerActivity::Stopped => (v1::WorkerActivity::Stopped, None),
         };
         let (run_id, task_id) = current.map(|(run, task)| (run.into(), task.into())).unzip();
-        let queues = view.worker.queues.into_iter();
         Self {
-            name: view.worker.name.into(),
-            queues: queues.map(|queue| v1::QueueRef { id: queue.id.into(), name: queue.name }).collect(),
+            queues: queues(&view.worker),
+            name: view.worker.name.to_string(),
             gpus: view.worker.gpus.to_string(),
             order_fairness: view.worker.order_fairness,
-            user: view.worker.user,
+            user: view.worker.user.clone(),
             intent: intent.into(),
             added_unix_ms: millis(view.worker.added),
             activity: activity.into(),
             run_id,
             task_id,
             problem: view.problem,
+            declared_in: view.worker.file().map(str::to_owned),
+            pending: view.pending,
+            requeue_on_host_loss: view.worker.requeue_on_host_loss,
+        }
+    }
+}
+
+fn queues(worker: &Worker) -> Vec<v1::QueueRef> {
+    match &worker.origin {
+        // Not looked up yet: as the file has them.
+        Origin::File { queues, .. } if worker.queues.is_empty() => {
+            queues.iter().map(|name| v1::QueueRef { id: String::new(), name: name.clone() }).collect()
+        }
+        Origin::File { .. } | Origin::Operator => {
+            let known = worker.queues.iter();
+            known.map(|queue| v1::QueueRef { id: queue.id.to_string(), name: queue.name.clone() }).collect()
         }
     }
 }

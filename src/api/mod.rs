@@ -20,6 +20,7 @@ use crate::rpc::{self, v1};
 
 pub mod access;
 mod audit;
+mod configuration;
 mod convert;
 mod host;
 mod logs;
@@ -79,6 +80,9 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<v1::host_server::HostServer<host::HostService>>().await;
     health_reporter.set_serving::<v1::workers_server::WorkersServer<workers::WorkersService>>().await;
+    health_reporter
+        .set_serving::<v1::configuration_server::ConfigurationServer<configuration::ConfigurationService>>()
+        .await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
     health_reporter.set_serving::<v1::tasks_server::TasksServer<tasks::DeskService>>().await;
@@ -94,6 +98,9 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
             closing: closing.clone(),
         }))
         .add_service(v1::workers_server::WorkersServer::new(workers::WorkersService { handle: handle.clone() }))
+        .add_service(v1::configuration_server::ConfigurationServer::new(configuration::ConfigurationService {
+            handle: handle.clone(),
+        }))
         .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))
         .add_service(v1::tasks_server::TasksServer::from_arc(desk_service));

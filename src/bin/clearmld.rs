@@ -28,6 +28,10 @@ struct Arguments {
     /// The control socket [default: /run/clearmld/clearmld.sock, or in the runtime directory of an ordinary user]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Workers to declare, one a *.toml file [default: /etc/clearmld/workers.d; in the state directory with --state-dir;
+    /// in ~/.config/clearmld of an ordinary user]
+    #[arg(long, value_name = "DIR")]
+    workers_dir: Option<PathBuf>,
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
     #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     local: Option<Option<SocketAddr>>,
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         config: arguments.config,
         state_dir: arguments.state_dir,
         socket: arguments.socket,
+        workers_dir: arguments.workers_dir,
         local: arguments.local,
     };
     let plan = match Plan::read(flags) {

@@ -13,17 +13,18 @@
 //! keep_runs = 200
 //! host_name = "…"               # instead of the system's
 //! payload_sees_sdk_secrets = false
+//! workers_dir = "…"             # declared workers, instead of workers.d in /etc/clearmld
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 use super::hocon::{Kind, Position, Value};
-use super::origin::{ConfigError, Origin};
+use super::origin::{ConfigError, Origin, Sourced};
 use super::reader::Reader;
 
 /// clearmld's own settings.
@@ -51,6 +52,8 @@ pub struct OwnConfig {
     pub host_name: Option<String>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
+    /// Where workers are declared.
+    pub workers_dir: Option<Sourced<PathBuf>>,
 }
 
 /// What installs packages.
@@ -64,7 +67,7 @@ pub enum InstallerChoice {
 
 /// The key of the merged tree that holds clearmld.toml.
 pub(super) const SECTION: &str = "clearmld";
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "run_as",
     "uid_first",
     "uid_last",
@@ -77,6 +80,7 @@ const KEYS: [&str; 12] = [
     "keep_runs",
     "host_name",
     "payload_sees_sdk_secrets",
+    "workers_dir",
 ];
 
 /// Reads clearmld.toml into a value of its own.
@@ -165,5 +169,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         keep_runs: number(reader, "clearmld.keep_runs", 0..=1_000_000, 200),
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
+        workers_dir: workers_dir(reader),
     }
+}
+
+fn workers_dir(reader: &mut Reader<'_>) -> Option<Sourced<PathBuf>> {
+    const KEY: &str = "clearmld.workers_dir";
+    let found = reader.text(KEY, None)?;
+    if !found.value.starts_with('/') {
+        reader.error(found.origin, KEY, "it is no absolute path; begin it with /");
+        return None;
+    }
+    Some(Sourced { value: PathBuf::from(found.value), origin: found.origin })
 }

@@ -24,7 +24,7 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or request, 3 not found, 4 denied, 5 clearmld is not \
-running, 6 timeout, 7 conflict with what is.";
+running, 6 timeout, 7 conflict with what is, 8 something to do (`plan --exit-code`).";
 
 const EVERYWHERE: &str = "Options of every command";
 
@@ -72,6 +72,14 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Show what `reload` would do: workers declared in workers.d, and settings; `+` add, `~` change, `-` remove, `!` refused
+    Plan {
+        /// Exit with 8 instead of 0 when there is something to do or something is refused
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Follow the files of this host: workers declared in workers.d, and settings. Running tasks are not touched
+    Reload,
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -90,6 +98,8 @@ impl Command {
             | Self::Run(_)
             | Self::Queue(_)
             | Self::Task(_)
+            | Self::Plan { .. }
+            | Self::Reload
             | Self::Drain
             | Self::Resume => false,
         }

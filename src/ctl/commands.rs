@@ -11,6 +11,7 @@ use super::render::table::Look;
 
 mod host;
 mod patience;
+mod reload;
 mod run;
 mod submit;
 mod task;
@@ -49,6 +50,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
+        | Command::Plan { .. }
+        | Command::Reload
         | Command::Drain
         | Command::Resume => None,
     };
@@ -56,6 +59,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let desk = Desk { channel, console };
     match &cli.command {
         Command::Status => host::status(&desk).await,
+        Command::Plan { exit_code } => reload::plan(&desk, *exit_code).await,
+        Command::Reload => reload::reload(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,
         Command::Events(_) => host::events(&desk).await,

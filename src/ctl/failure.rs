@@ -16,6 +16,7 @@ const DENIED: u8 = 4;
 const NOT_RUNNING: u8 = 5;
 const TIMEOUT: u8 = 6;
 const CONFLICT: u8 = 7;
+const SOMETHING_TO_DO: u8 = 8;
 
 /// See host.proto: what a message and its trailer look like.
 const NEXT: &str = ". Next: ";
@@ -42,6 +43,10 @@ pub(super) enum Failure {
     File { path: PathBuf, error: io::Error },
     /// `--follow` saw the task end otherwise than well.
     TaskEnded { task: String, status: String, reason: String },
+    /// `plan --exit-code`.
+    SomethingToDo,
+    /// `reload`: so many files could not be followed.
+    NotAllDone { count: usize },
     /// This process.
     Runtime { why: String },
 }
@@ -63,7 +68,8 @@ impl Failure {
             Self::Timeout { .. } => TIMEOUT,
             Self::Refused(status) if reason(status) == Some("closing") => NOT_RUNNING,
             Self::Refused(status) => of_code(status.code()),
-            Self::Output(_) | Self::TaskEnded { .. } | Self::Runtime { .. } => FAILED,
+            Self::SomethingToDo => SOMETHING_TO_DO,
+            Self::Output(_) | Self::TaskEnded { .. } | Self::NotAllDone { .. } | Self::Runtime { .. } => FAILED,
         }
     }
 
@@ -78,6 +84,8 @@ impl Failure {
             | Self::Output(_)
             | Self::File { .. }
             | Self::TaskEnded { .. }
+            | Self::SomethingToDo
+            | Self::NotAllDone { .. }
             | Self::Runtime { .. } => false,
         }
     }
@@ -119,6 +127,13 @@ impl Failure {
             Self::TaskEnded { task, status, reason } => {
                 (format!("task {task} ended {status}: {reason}"), format!("its log is `clearmlctl task log {task}`"))
             }
+            Self::SomethingToDo => {
+                ("the files say something else than what is".to_owned(), "take it with `clearmlctl reload`".to_owned())
+            }
+            Self::NotAllDone { count } => (
+                format!("{count} could not be followed (marked ! above); all else is done"),
+                "correct the files, look with `clearmlctl plan`, and reload again".to_owned(),
+            ),
             Self::Runtime { why } => (format!("cannot start: {why}"), "look at the limits of this shell".to_owned()),
         }
     }

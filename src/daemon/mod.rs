@@ -1,6 +1,7 @@
 //! Composition: from what the operator chose to a host that serves. In this order: the state directory is locked, the
 //! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
 
+mod declared;
 mod ends;
 mod plan;
 mod signals;
@@ -24,6 +25,7 @@ use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
 
+use declared::Files;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 
@@ -95,6 +97,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         launcher,
         store: Arc::new(FileStore::new(directory)),
         outfitter: Arc::new(outfits),
+        declarations: Arc::new(Files { flags: plan.flags.clone(), workers: plan.workers_dir.clone() }),
         clock: Arc::new(clock::HostClock),
     };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
@@ -103,7 +106,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         tracing::warn!("{remark}");
     }
     let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
-    attend(engine, handle, door, (signals, &plan), ends).await?;
+    attend(engine, handle, door, signals, ends).await?;
     if let Some(local) = local {
         local.stop().await;
     }
@@ -115,7 +118,7 @@ async fn attend(
     engine: Engine,
     handle: Handle,
     door: Door,
-    (mut signals, plan): (signals::Signals, &Plan),
+    mut signals: signals::Signals,
     ends: Ends,
 ) -> Result<(), DaemonError> {
     let (close, closing) = watch::channel(false);
@@ -136,7 +139,7 @@ async fn attend(
     let watching = async {
         // Cancel-safe: whichever is first, the daemon ends, and none of the others is polled again.
         tokio::select! {
-            () = signals.shutdown(plan) => {}
+            () = signals.shutdown(&handle) => {}
             () = notify::watchdog(pulse) => {}
             () = announcing => {}
             () = closed(closing.clone()) => {}

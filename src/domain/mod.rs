@@ -2,11 +2,13 @@
 //! tested as data.
 
 pub mod cause;
+pub mod declared;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
 pub mod log;
 pub mod machine;
+pub mod requeue;
 pub mod run;
 pub mod schedule;
 pub mod script;

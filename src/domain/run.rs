@@ -10,6 +10,7 @@ use super::cause::Cause;
 use super::gpu::GpuClaim;
 use super::handover::{ExitRecord, ProcessIdentity, StopRequest};
 use super::ids::{RunId, TaskId, UnixMillis, WorkerName};
+use super::requeue::Requeue;
 use super::worker::QueueRef;
 
 /// Version of a Run's file in the ledger.
@@ -36,6 +37,9 @@ pub struct RunRecord {
     pub claimed: UnixMillis,
     /// A stop, once seen, is never forgotten: a later `tasks.started` wipes it at the server.
     pub stop: Option<StopRequest>,
+    /// Whether the task goes back to its queue when the host goes down under it: as its Worker said when it was claimed.
+    #[serde(default)]
+    pub requeue_on_host_loss: bool,
     /// Where it is.
     pub phase: Phase,
 }
@@ -91,6 +95,9 @@ pub struct Exited {
     pub at: UnixMillis,
     /// When it had started, if it had.
     pub started: Option<UnixMillis>,
+    /// The task goes back to its queue: how far that is.
+    #[serde(default)]
+    pub requeue: Option<Requeue>,
 }
 
 /// See [`Phase::Settled`].
@@ -118,7 +125,19 @@ impl RunRecord {
         claimed: UnixMillis,
     ) -> Self {
         let phase = Phase::Claimed(Claimed { popped: false, announced: false });
-        Self { version: VERSION, id, worker, queue, task, task_name: String::new(), gpus, claimed, stop: None, phase }
+        Self {
+            version: VERSION,
+            id,
+            worker,
+            queue,
+            task,
+            task_name: String::new(),
+            gpus,
+            claimed,
+            stop: None,
+            requeue_on_host_loss: false,
+            phase,
+        }
     }
 
     /// Whether the Run still holds its GPUs: from the claim until no process of it lives.

@@ -1,5 +1,6 @@
 //! The few doors through which the engine reaches the world.
 
+mod declarations;
 mod desk;
 mod launch;
 mod server;
@@ -7,6 +8,7 @@ mod store;
 
 use std::fmt;
 
+pub use declarations::{Declarations, Reading};
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{

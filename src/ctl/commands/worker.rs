@@ -46,6 +46,7 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         user: add.user,
         order_fairness: add.order_fairness,
         create_queue: add.create_queue,
+        requeue_on_host_loss: add.requeue_on_host_loss,
     }
 }
 
@@ -63,6 +64,7 @@ mod tests {
             name: None,
             order_fairness: false,
             create_queue: false,
+            requeue_on_host_loss: false,
         };
         let gpus = |add: WorkerAdd, visible: Option<&str>| request(add, visible.map(String::from)).gpus;
         assert_eq!(gpus(add.clone(), Some("0,1")).as_deref(), Some("0,1"));

@@ -1,12 +1,15 @@
 //! Workers: declaring them, and which of them asks which queue.
 
+use super::declared::Pending;
 use super::{Core, News, Post, Slot};
+use crate::domain::cause::Cause;
 use crate::domain::gpu::GpuClaim;
-use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::ids::{QueueId, TaskId, WorkerName};
+use crate::domain::requeue;
 use crate::domain::run::RunRecord;
 use crate::domain::schedule::{self, Idle, Pop};
 use crate::domain::task::QueueView;
-use crate::domain::worker::{self, Intent, QueueRef, Worker};
+use crate::domain::worker::{Intent, Origin, QueueRef, Worker};
 use crate::engine::World;
 use crate::engine::handle::{EngineError, Reply, WorkerActivity, WorkerDraft, WorkerView};
 use crate::engine::ports::ServerError;
@@ -20,7 +23,7 @@ impl Core {
         }
         let (world, news) = (self.world.clone(), self.news_in.clone());
         self.errands.spawn(async move {
-            let queues = resolve(&world, &draft).await;
+            let queues = resolve(&world, &draft.queues, draft.create_queue).await;
             let _ = news.send(News::Resolved { draft, queues, reply }).await;
         });
     }
@@ -28,23 +31,20 @@ impl Core {
     fn check_draft(&self, draft: &WorkerDraft) -> Result<(WorkerName, GpuClaim), EngineError> {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| EngineError::Invalid { reason: error.reason })?;
-        let gpus = match &draft.gpus {
-            Some(claim) => claim.clone(),
-            None if self.world.outfitter.has_gpus() => GpuClaim::All,
-            None => GpuClaim::None,
-        };
+        let gpus = self.gpus_of(draft);
         let name = self.name_for(draft, &gpus)?;
-        if self.posts.contains_key(&name) {
-            let reason = format!(
-                "there is a worker `{name}` already; choose another --name, or remove it first (clearmlctl worker remove {name})"
-            );
+        if let Some(post) = self.posts.get(&name) {
+            let how = how_to_remove(&post.worker);
+            let reason =
+                format!("there is a worker `{name}` already; choose another --name, or remove it first ({how})");
             return Err(EngineError::Conflict { reason });
         }
-        for post in self.posts.values() {
-            if let Some(gpu) = post.worker.gpus.overlap(&gpus) {
-                let holder = &post.worker.name;
+        let claims = self.posts.values().flat_map(Post::claims);
+        for holder in claims {
+            if let Some(gpu) = holder.gpus.overlap(&gpus) {
+                let (name, how) = (&holder.name, how_to_remove(holder));
                 let reason = format!(
-                    "GPU {gpu} belongs to worker `{holder}`; choose other --gpus, or remove that worker first (clearmlctl worker remove {holder})"
+                    "GPU {gpu} belongs to worker `{name}`; choose other --gpus, or remove that worker first ({how})"
                 );
                 return Err(EngineError::Conflict { reason });
             }
@@ -60,10 +60,11 @@ impl Core {
         let invalid = |error: crate::domain::ids::InvalidId| EngineError::Invalid {
             reason: format!("{error}; give the worker a --name"),
         };
-        if let Some(id) = &self.settings.worker_id {
+        let settings = self.settings.borrow();
+        if let Some(id) = &settings.worker_id {
             return WorkerName::new(id.clone()).map_err(invalid);
         }
-        let host = &self.settings.host;
+        let host = &settings.host;
         for slot in 0..=self.posts.len() {
             let name = match (&draft.gpus, gpus) {
                 // Neither flag nor variable, and no GPU here: a plain slot.
@@ -82,19 +83,9 @@ impl Core {
     pub(super) async fn add(&mut self, draft: WorkerDraft, queues: Vec<QueueRef>) -> Result<WorkerView, EngineError> {
         // Again: another command may have come between.
         let (name, gpus) = self.check_draft(&draft)?;
-        let worker = Worker {
-            version: worker::VERSION,
-            name: name.clone(),
-            queues,
-            gpus,
-            order_fairness: draft.order_fairness,
-            user: draft.user,
-            intent: Intent::Active,
-            added: self.world.clock.now(),
-        };
+        let worker = Worker::of(draft, name.clone(), gpus, queues, Origin::Operator, self.world.clock.now());
         self.keep(&worker).await?;
-        let post = Post { worker, active: None, cursor: 0, idle_since: self.turns, problem: None };
-        self.posts.insert(name.clone(), post);
+        self.posts.insert(name.clone(), Post::new(worker, self.turns));
         self.eager += 1;
         self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added"));
         self.worker_view(&name)
@@ -119,7 +110,8 @@ impl Core {
             (None, Intent::Active) => WorkerActivity::Idle,
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
-        Ok(WorkerView { worker: post.worker.clone(), activity, problem: post.problem.clone() })
+        let (problem, pending) = (post.problem.clone(), post.pending_words());
+        Ok(WorkerView { worker: post.worker.clone(), activity, problem, pending })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -129,7 +121,12 @@ impl Core {
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
         let open = !self.draining && !self.closing && self.disk.is_none();
-        self.posts.values().filter(move |post| open && post.active.is_none() && post.worker.intent == Intent::Active)
+        self.posts.values().filter(move |post| {
+            open && post.active.is_none()
+                && post.pending.is_none()
+                && post.worker.intent == Intent::Active
+                && !post.worker.queues.is_empty()
+        })
     }
 
     /// What the poll saw becomes claims.
@@ -166,6 +163,15 @@ impl Core {
         }
     }
 
+    /// How often the task was put back since its host had gone without notice, as far as the ledger remembers.
+    fn losses(&self, task: &TaskId) -> usize {
+        let lost = |slot: &&Slot| {
+            let exited = slot.record.exited().filter(|_| slot.record.task == *task);
+            exited.is_some_and(|exited| exited.requeue.is_some() && matches!(exited.cause, Cause::Lost { .. }))
+        };
+        self.runs.values().filter(lost).count()
+    }
+
     /// Lease before poll: the GPUs are held from the intent on.
     fn claim(&mut self, pop: Pop) {
         let Some(post) = self.posts.get_mut(&pop.worker) else { return };
@@ -179,22 +185,42 @@ impl Core {
             post.cursor = (pop.position + 1) % post.worker.queues.len().max(1);
         }
         let at = self.world.clock.now();
-        let record = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, post.worker.gpus.clone(), at);
+        let requeue = post.worker.requeue_on_host_loss;
+        let mut record = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, post.worker.gpus.clone(), at);
+        record.requeue_on_host_loss = requeue && self.losses(&record.task) < requeue::MOST_LOSSES;
         let stop = tokio::sync::watch::Sender::new(None);
-        self.runs.insert(run, Slot { record: record.clone(), progress: None, stop });
+        self.runs.insert(run, Slot { record: record.clone(), progress: None, stop, orphaned: false });
         self.drive(record, false);
     }
 }
 
-/// The draft's queues at the server, made where that is wanted.
-async fn resolve(world: &World, draft: &WorkerDraft) -> Result<Vec<QueueRef>, EngineError> {
-    let names = if draft.queues.is_empty() { vec!["default".to_owned()] } else { draft.queues.clone() };
+impl Post {
+    /// What it claims, and what it will when its Run has ended.
+    fn claims(&self) -> impl Iterator<Item = &Worker> {
+        let next = match &self.pending {
+            Some(Pending::Alter { worker, .. }) => Some(worker.as_ref()),
+            Some(Pending::Remove { .. }) | None => None,
+        };
+        std::iter::once(&self.worker).chain(next)
+    }
+}
+
+fn how_to_remove(worker: &Worker) -> String {
+    match worker.file() {
+        None => format!("clearmlctl worker remove {}", worker.name),
+        Some(path) => format!("delete {path}, then clearmlctl reload"),
+    }
+}
+
+/// Queues at the server, made where that is wanted.
+pub(super) async fn resolve(world: &World, names: &[String], create_queue: bool) -> Result<Vec<QueueRef>, EngineError> {
+    let names = if names.is_empty() { vec!["default".to_owned()] } else { names.to_vec() };
     let mut queues: Vec<QueueRef> = Vec::new();
     for name in names {
         let found = world.clearml.resolve_queue(&name).await.map_err(EngineError::Server)?;
         let queue = match found {
             Some(queue) => queue,
-            None if draft.create_queue => create(world, &name).await?,
+            None if create_queue => create(world, &name).await?,
             None => return Err(EngineError::NotFound { kind: "queue", name }),
         };
         if queues.iter().any(|other| other.id == queue.id) {

@@ -141,6 +141,10 @@ impl Launcher for Systemd {
         Some(top.join(SLICE).join(unit(run)))
     }
 
+    fn rebooted_since(&self, shim: &ProcessIdentity) -> bool {
+        supervised::rebooted_since(shim)
+    }
+
     fn alive(&self, shim: &ProcessIdentity) -> bool {
         supervised::alive(shim)
     }

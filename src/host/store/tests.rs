@@ -22,6 +22,8 @@ fn worker(name: &str) -> Worker {
         user: None,
         intent: Intent::Active,
         added: UnixMillis(1),
+        requeue_on_host_loss: false,
+        origin: crate::domain::worker::Origin::Operator,
     }
 }
 

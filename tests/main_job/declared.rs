@@ -30,7 +30,8 @@ async fn a_declared_worker_takes_a_task_and_a_reload_changes_it_when_the_task_ha
     let plan = world.ctl(&["plan", "--exit-code"]);
     assert_eq!(plan.status.code(), Some(8));
     let shown = String::from_utf8(plan.stdout).expect("UTF-8");
-    for line in ["+ testhost:n", "~ testhost:w", "(after run ", "order_fairness: false -> true", "line 2: colour: there is"]
+    for line in
+        ["+ testhost:n", "~ testhost:w", "(after run ", "order_fairness: false -> true", "line 2: colour: there is"]
     {
         assert!(shown.contains(line), "no {line}: {shown}");
     }

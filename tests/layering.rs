@@ -115,8 +115,8 @@ fn unsafe_code_is_in_its_own_room_and_no_file_grows_past_600_lines() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Events that are no news to an operator: they only show how far a Run is.
-const STEPS: [&str; 2] = ["run_prepared", "run_stage"];
+/// Events that are no news to an operator: they only show how far a Run or a change is.
+const STEPS: [&str; 3] = ["run_prepared", "run_stage", "worker_pending"];
 
 #[cfg(feature = "daemon")]
 #[test]

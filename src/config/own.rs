@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::hocon::{Kind, Position, Value};
-use super::origin::{ConfigError, Origin};
+use super::origin::{ConfigError, Origin, Sourced};
 use super::reader::Reader;
 use super::settings;
 use crate::domain::journal::Limits;
@@ -43,6 +43,8 @@ pub struct OwnConfig {
     pub nvml_library: Option<PathBuf>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
+    /// Where workers are declared.
+    pub workers_dir: Option<Sourced<PathBuf>>,
 }
 
 /// What installs packages.
@@ -152,10 +154,21 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         nvml_library: library.map(|found| PathBuf::from(found.value)),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
+        workers_dir: workers_dir(reader),
     }
 }
 
 fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {
     let lines_per_second = u32::try_from(lines_per_second).unwrap_or(u32::MAX);
     (lines_per_second > 0).then_some(Limits { lines_per_second, budget: budget_mib << 20 })
+}
+
+fn workers_dir(reader: &mut Reader<'_>) -> Option<Sourced<PathBuf>> {
+    const KEY: &str = "clearmld.workers_dir";
+    let found = reader.text(KEY, None)?;
+    if !found.value.starts_with('/') {
+        reader.error(found.origin, KEY, "it is no absolute path; begin it with /");
+        return None;
+    }
+    Some(Sourced { value: PathBuf::from(found.value), origin: found.origin })
 }

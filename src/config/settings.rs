@@ -132,6 +132,12 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "Name of this host at the server. Without it, the system's host name.",
     },
     Setting {
+        key: "workers_dir",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Where workers are declared. Without it, /etc/clearmld/workers.d.",
+    },
+    Setting {
         key: "nvml_library",
         takes: Takes::Text,
         default: None,

@@ -15,6 +15,7 @@ mod gpu;
 mod host;
 mod init;
 mod patience;
+mod reload;
 mod run;
 mod submit;
 mod task;
@@ -57,6 +58,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
+        | Command::Plan { .. }
+        | Command::Reload
         | Command::Drain
         | Command::Resume => None,
     };
@@ -74,6 +77,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Submit(_)
         | Command::Gpu(_)
         | Command::Events(_)
+        | Command::Plan { .. }
+        | Command::Reload
         | Command::Drain
         | Command::Resume => {}
     }
@@ -83,6 +88,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         // They have had their answers above.
         Command::Init(_) | Command::Doctor | Command::Debug(_) => Ok(()),
         Command::Status => host::status(&desk).await,
+        Command::Plan { exit_code } => reload::plan(&desk, *exit_code).await,
+        Command::Reload => reload::reload(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,
         Command::Events(_) => host::events(&desk).await,

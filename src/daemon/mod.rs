@@ -2,6 +2,7 @@
 //! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
 
 mod arguments;
+mod declared;
 mod ends;
 mod plan;
 mod seeing;
@@ -30,6 +31,7 @@ use crate::host::{clock, notify};
 use crate::server::{self, LocalServer, StartError};
 
 pub use arguments::Arguments;
+use declared::Files;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 pub use trial::check_credentials;
@@ -115,6 +117,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         store,
         outfitter: Arc::new(outfits),
         gpus: Arc::new(gpus),
+        declarations: Arc::new(Files { flags: plan.flags.clone(), workers: plan.workers_dir.clone() }),
         clock: Arc::new(clock::HostClock),
     };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
@@ -164,7 +167,7 @@ async fn attend(
     let watching = async {
         // Cancel-safe: whichever is first, the daemon ends, and none of the others is polled again.
         tokio::select! {
-            () = signals.shutdown(plan) => {}
+            () = signals.shutdown(&handle) => {}
             () = notify::watchdog(pulse) => {}
             () = announcing => {}
             () = greeting => {}

@@ -2,6 +2,7 @@
 //! tested as data.
 
 pub mod cause;
+pub mod declared;
 pub mod diagnosis;
 pub mod gpu;
 pub mod handover;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod notice;
+pub mod requeue;
 pub mod run;
 pub mod schedule;
 pub mod script;

@@ -1,5 +1,6 @@
 //! The few doors through which the engine reaches the world.
 
+mod declarations;
 mod desk;
 mod diagnosis;
 mod gpus;
@@ -9,6 +10,7 @@ mod store;
 
 use std::fmt;
 
+pub use declarations::{Declarations, Reading};
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use diagnosis::Check;
 pub use gpus::Gpus;

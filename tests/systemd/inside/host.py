@@ -88,8 +88,8 @@ def log(task):
     return "".join(json.loads(line)["text"] for line in lines)
 
 
-def submit(script, name="a task"):
-    return json.loads(ctl("submit", script, "--name", name, "--queue", "default", "--output", "json"))["task_id"]
+def submit(script, name="a task", queue="default"):
+    return json.loads(ctl("submit", script, "--name", name, "--queue", queue, "--output", "json"))["task_id"]
 
 
 def running(task):

@@ -147,6 +147,30 @@ async fn worker_add_takes_the_callers_visible_devices_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn limits_are_asked_for_as_they_were_written_and_shown_as_they_are_held() {
+    let daemon = Daemon::open(outside);
+    let add =
+        ["worker", "add", "--cpu-only", "--memory", "1.5G", "--cpus", "0.5", "--pids", "4096", "--time-limit", "90m"];
+    let said = ctl(&daemon, &add).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("memory 1536 MiB, 0.5 CPUs, 4096 processes, time 90 min"), "{}", said.out);
+    let limits = ctl(&daemon, &[&add[..], &["--output", "json"]].concat()).await.json()["limits"].take();
+    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400});
+    assert_eq!(limits, wanted);
+    for (flag, text, said) in
+        [("--memory", "lots", "512M"), ("--cpus", "0", "0.01"), ("--pids", "1", "32"), ("--time-limit", "soon", "30m")]
+    {
+        ctl(&daemon, &["worker", "add", flag, text]).await.fails(2, said);
+    }
+    let said = ctl(&daemon, &["worker", "show", BUSY]).await;
+    assert!(
+        said.out.lines().any(|line| line.split_whitespace().collect::<Vec<_>>() == ["limits", "none"]),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
 async fn changing_commands_ask_for_just_that() {
     let daemon = Daemon::open(outside);
     let commands: [(&[&str], String); 9] = [

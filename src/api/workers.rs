@@ -57,15 +57,17 @@ impl v1::workers_server::Workers for WorkersService {
 }
 
 fn describe(asked: &v1::AddWorkerRequest) -> String {
-    format!(
-        "{} queues={} gpus={} user={} memory={} cpus={} pids={} time_limit={}",
+    let mut text = format!(
+        "{} queues={} gpus={} user={}",
         asked.name.as_deref().unwrap_or("(unnamed)"),
         asked.queues.join(","),
         asked.gpus.as_deref().unwrap_or("(any)"),
         asked.user.as_deref().unwrap_or("(default)"),
-        asked.memory.as_deref().unwrap_or("(all)"),
-        asked.cpus.as_deref().unwrap_or("(all)"),
-        asked.pids.map_or_else(|| "(default)".to_owned(), |pids| pids.to_string()),
-        asked.time_limit.as_deref().unwrap_or("(none)"),
-    )
+    );
+    let pids = asked.pids.map(|pids| pids.to_string());
+    let limits = [("memory", &asked.memory), ("cpus", &asked.cpus), ("pids", &pids), ("time_limit", &asked.time_limit)];
+    for (name, limit) in limits {
+        text.extend(limit.iter().map(|limit| format!(" {name}={limit}")));
+    }
+    text
 }

@@ -236,7 +236,9 @@ impl Script {
         if name == BUSY {
             return Err(EngineError::Conflict { reason: format!("there is a worker `{BUSY}` already") });
         }
-        Ok(view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle))
+        let mut added = view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle);
+        added.worker.limits = draft.limits;
+        Ok(added)
     }
 
     fn answer(&self, command: Command) {

@@ -20,6 +20,9 @@ async fn unknown_things_are_named_with_the_next_step_and_their_exit_code() {
         (&["worker", "add", "--cpu-only", "--queue", "default", "--name", "testhost:cpu:0"][..], 7, "testhost:cpu:0"),
         (&["worker", "add", "--cpu-only", "--user", "root", "--queue", "default"][..], 2, "root"),
         (&["worker", "add", "--gpus", "zero", "--queue", "default"][..], 2, "zero"),
+        (&["worker", "add", "--cpu-only", "--memory", "lots", "--queue", "default"][..], 2, "512M"),
+        // More than it has, or the kernel has no controller: no host accepts it.
+        (&["worker", "add", "--cpu-only", "--memory", "900T", "--queue", "default"][..], 2, "this host"),
     ] {
         let output = world.ctl(args);
         let stderr = String::from_utf8_lossy(&output.stderr);

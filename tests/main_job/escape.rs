@@ -33,6 +33,22 @@ pub(crate) async fn nothing_escapes(world: &World, marker: &str) {
     assert_eq!(processes_with(marker), Vec::<u32>::new());
 }
 
+/// For Python: what a user could do without the filter of system calls, with harmless arguments.
+fn denied_calls() -> String {
+    use nix::libc::*;
+    let calls: [(&str, c_long, c_long); 6] = [
+        ("user namespace", SYS_unshare, c_long::from(CLONE_NEWUSER)),
+        ("keyrings", SYS_keyctl, 0),
+        ("io_uring", SYS_io_uring_setup, 1),
+        ("userfaultfd", SYS_userfaultfd, 1),
+        ("a detached mount", SYS_open_tree, -100),
+        ("another's namespace", SYS_setns, 0),
+    ];
+    let calls: Vec<String> =
+        calls.iter().map(|(what, number, first)| format!("({what:?}, {number}, {first})")).collect();
+    format!("[{}]", calls.join(", "))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_has_no_rights_and_sees_nothing_of_ours() {
     needs_root();
@@ -41,7 +57,7 @@ async fn a_program_has_no_rights_and_sees_nothing_of_ours() {
         r#"
 import os, pathlib, socket
 status = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines() if ':' in line)
-for name in ('Uid', 'Gid', 'Groups', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs'):
+for name in ('Uid', 'Gid', 'Groups', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp'):
     print(name, '=', status[name].split())
 print('pids =', sorted(int(p) for p in os.listdir('/proc') if p.isdigit())[:1], len([p for p in os.listdir('/proc') if p.isdigit()]))
 print('fds =', sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:3])
@@ -58,6 +74,11 @@ attempt('shadow', lambda: open('/etc/shadow').read())
 attempt('write to the root', lambda: open('/usr/x', 'w'))
 attempt('kill the shim', lambda: os.kill({daemon}, 9))
 attempt('daemon memory', lambda: open('/proc/{daemon}/environ').read())
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for what, number, *arguments in {calls}:
+    result = libc.syscall(*(ctypes.c_long(one) for one in (number, *arguments)))
+    print('denied' if (result, ctypes.get_errno()) == (-1, 1) else 'REACHED', what)
 print('leaks =', [name for name in os.environ if 'SECRET' in name or 'ACCESS_KEY' in name])
 print('tmp =', os.listdir('/tmp'))
 print('who =', os.environ['HOME'], os.environ['USER'], os.environ['LOGNAME'])
@@ -65,6 +86,7 @@ print('who =', os.environ['HOME'], os.environ['USER'], os.environ['LOGNAME'])
         state = world.path().join("state").display(),
         socket = world.socket().display(),
         daemon = world.daemon_pid(),
+        calls = denied_calls(),
     );
     let task = world.submit(&script, "").await;
     let log = world.completes(&task).await;
@@ -73,7 +95,11 @@ print('who =', os.environ['HOME'], os.environ['USER'], os.environ['LOGNAME'])
     for name in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert!(log.contains(&format!("{name} = ['0000000000000000']")), "{log}");
     }
-    assert!(log.contains("NoNewPrivs = ['1']") && log.contains("Groups = []"), "{log}");
+    assert_eq!(log.matches("denied ").count(), 6, "{log}");
+    assert!(
+        log.contains("Seccomp = ['2']") && log.contains("NoNewPrivs = ['1']") && log.contains("Groups = []"),
+        "{log}"
+    );
     assert!(!log.contains("Uid = ['0'") && log.contains("leaks = []") && log.contains("tmp = []"), "{log}");
 }
 

@@ -77,3 +77,30 @@ async fn an_abort_ends_a_run_that_waits_for_uv_to_be_fetched() {
     assert!(began.elapsed() < Duration::from_secs(9), "it took {:?}", began.elapsed());
     world.idle().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_time_is_up_is_stopped_and_says_so() {
+    let world = World::new().await;
+    world.ok(&[
+        "worker",
+        "add",
+        "--cpu-only",
+        "--queue",
+        "brief",
+        "--create-queue",
+        "--name",
+        "brief",
+        "--time-limit",
+        "8s",
+    ]);
+    let task = world
+        .submit_with(|task| {
+            task.queue = Some("brief".into());
+            task.entry_point = "endless.py".into();
+            task.diff = Some("import time\nprint('up', flush=True)\ntime.sleep(3000)\n".into());
+        })
+        .await;
+    let end = world.end(&task).await.task;
+    assert_eq!((end.status.as_str(), end.status_reason.as_str()), ("stopped", "the time limit was reached"));
+    assert!(world.log(&task).await.contains("up"));
+}

@@ -93,6 +93,8 @@ fn properties<'a>(
         ("KillMode", Variant::from("mixed")),
         ("SendSIGKILL", Variant::from(true)),
         ("TimeoutStopUSec", Variant::from(stop)),
+        // The payload has a limit of its own, and what that refuses is counted.
+        ("TasksMax", Variant::from(u64::MAX)),
         // Out of memory is the payload's alone.
         ("OOMPolicy", Variant::from("continue")),
         ("CollectMode", Variant::from("inactive-or-failed")),
@@ -229,6 +231,7 @@ mod tests {
         assert_eq!(signature("After"), "as");
         assert_eq!(signature("TimeoutStopUSec"), "t");
         assert_eq!(signature("Delegate"), "b");
+        assert_eq!(signature("TasksMax"), "t");
         assert_eq!(signature("UMask"), "u");
     }
 }

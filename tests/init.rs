@@ -146,7 +146,7 @@ async fn what_does_not_log_in_is_told_apart_and_nothing_is_written() {
         (site.block(&api, "wrong"), &[][..], "refuses the key pair", "Create new credentials"),
         (site.block(closed, &secret), &[], "cannot be reached", "check the address"),
         (site.block(&site.server.files_url(), &secret), &[], "is no ClearML API server", "--api-server"),
-        (site.block(&api.replace("http:", "https:"), &secret), &[], "https://", ""),
+        (site.block(&api.replace("http:", "https:"), &secret), &[], "cannot be reached", "--api-server http://127"),
         (site.block("ftp://host", &secret), &[], "its scheme is neither http nor https", "copy the block"),
         (site.good_block(), &["--ca-file", "/nowhere.pem"], "neither true, false nor a file", ""),
         ("hello".to_owned(), &[], "the credentials block", "copy the block"),

@@ -217,6 +217,17 @@ fn an_ordinary_user_is_told_what_he_can_do() {
     Said::of(command.arg("init").output().expect("it ends")).fails(4, "only root may do", "~/clearml.conf");
 }
 
+#[test]
+fn a_host_without_systemd_is_left_as_it_is_and_told_another_way() {
+    // Elsewhere it would configure this very host; tests/systemd does that in a container.
+    if Path::new("/run/systemd/system").is_dir() || !nix::unistd::geteuid().is_root() {
+        eprintln!("NOT RUN: this host runs systemd, or the test is not root");
+        return;
+    }
+    let init = Command::new(env!("CARGO_BIN_EXE_clearmlctl")).args(["init", "--credentials", "/nowhere"]).output();
+    Said::of(init.expect("it ends")).fails(1, "does not run systemd", "/etc/clearmld/clearml.conf");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_pasted_at_the_terminal_does_not_show() {
     let site = Site::new().await;

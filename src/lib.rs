@@ -27,6 +27,8 @@ pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod host;
 #[cfg(feature = "rpc")]
+pub mod redaction;
+#[cfg(feature = "rpc")]
 pub mod rpc;
 #[cfg(feature = "daemon")]
 pub mod server;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("domain", &["domain"]),
     ("sys", &["sys", "domain"]),
     ("shim", &["shim", "payload", "domain", "sys"]),
@@ -14,14 +14,18 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("host", &["host", "engine::ports", "domain", "sys"]),
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
-    ("api", &["api", "engine", "domain", "rpc"]),
-    ("ctl", &["ctl", "rpc", "sys::durable"]),
+    ("api", &["api", "engine", "domain", "redaction", "rpc"]),
+    ("redaction", &["redaction"]),
+    ("ctl", &["ctl", "redaction", "rpc", "sys::durable"]),
 ];
 
 /// Crates that belong to one place.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 10] = [
+    ("tar", &["src/ctl/bundle"]),
+    ("ratatui", &["src/ctl/top"]),
+    ("bollard", &["src/host/container"]),
     ("reqwest", &["src/clearml"]),
-    ("axum", &["src/server", "src/clearml"]),
+    ("axum", &["src/server", "src/clearml", "src/metrics"]),
     ("rusqlite", &["src/server"]),
     ("zbus", &["src/host/launch"]),
     ("nvml_wrapper", &["src/host/nvml", "src/sys/mig.rs"]),

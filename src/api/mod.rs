@@ -19,6 +19,7 @@ use crate::rpc::{self, v1};
 pub mod access;
 pub mod audit;
 mod convert;
+mod diagnosis;
 mod gate;
 mod gpus;
 mod host;
@@ -32,6 +33,7 @@ mod status;
 mod tasks;
 mod workers;
 
+pub use diagnosis::{Seeing, Setting};
 pub use socket::{BindError, Listening, bind};
 
 /// How long calls in flight may take after the shutdown has begun.
@@ -47,6 +49,8 @@ pub struct Door {
     pub desk: Arc<dyn Desk>,
     /// Names the cgroups of our Runs.
     pub state: StateId,
+    /// What it shows of itself.
+    pub seeing: Seeing,
     /// Whether a caller is inside a Run: [`access::inside_a_run`], but for tests of what follows from it.
     pub inside: access::Decision,
 }
@@ -74,13 +78,14 @@ pub enum ServeError {
 /// # Errors
 /// When the transport fails; a caller that misbehaves is no error.
 pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Door { listening, handle, desk, state, inside } = door;
+    let Door { listening, handle, desk, state, seeing, inside } = door;
     let (close, closing) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<v1::host_server::HostServer<host::HostService>>().await;
     health_reporter.set_serving::<v1::workers_server::WorkersServer<workers::WorkersService>>().await;
     health_reporter.set_serving::<v1::gpus_server::GpusServer<gpus::GpusService>>().await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
+    health_reporter.set_serving::<v1::diagnosis_server::DiagnosisServer<diagnosis::DiagnosisService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
     health_reporter.set_serving::<v1::tasks_server::TasksServer<tasks::DeskService>>().await;
 
@@ -97,6 +102,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
         .add_service(v1::workers_server::WorkersServer::new(workers::WorkersService { handle: handle.clone() }))
         .add_service(v1::gpus_server::GpusServer::new(gpus::GpusService { handle: handle.clone() }))
         .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
+        .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { seeing }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))
         .add_service(v1::tasks_server::TasksServer::from_arc(desk_service));
 

@@ -1,6 +1,6 @@
 //! `clearmld-shim run DIR` carries out the Run of a run directory; the daemon starts it. `clearmld-shim stage` is the
-//! other end, which `run` starts inside the sandbox. `clearmld-shim probe` says whether namespaces can be had here. See
-//! `clearmld::shim`.
+//! other end, which `run` starts inside the sandbox. `clearmld-shim probe` says whether namespaces can be had here, and
+//! `clearmld-shim check`, as the program of a Run, what a sandbox lets a program reach. See `clearmld::shim`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         [Some("stage")] => stage(),
         [Some("probe")] => shim::probe::namespaces().map(|()| 0).map_err(|reason| (1, reason)),
+        [Some("check"), Some(question)] => {
+            payload::check::answer(question).map(|()| 0).map_err(|error| (1, error.to_string()))
+        }
         [Some("run"), _] => run(Path::new(&arguments[1]), Path::new("/proc/self/exe")),
         // Whoever may start a shim can run anything anyway; tests bring a stage of their own.
         [Some("run"), _, Some("--stage-program"), _] => run(Path::new(&arguments[1]), Path::new(&arguments[3])),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Certificate, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -110,8 +112,14 @@ impl Http {
 
     /// Sends a request once.
     pub(super) async fn exchange(&self, request: &Request, identity: &Identity) -> Outcome {
+        self.exchange_dated(request, identity).await.0
+    }
+
+    /// As [`Http::exchange`]; also the server's clock, in seconds since the Unix epoch, as its Date header says.
+    pub(super) async fn exchange_dated(&self, request: &Request, identity: &Identity) -> (Outcome, Option<i64>) {
         let Ok(mut header) = HeaderValue::from_str(identity.header.expose_secret()) else {
-            return Outcome::Final(Failure::Unauthorized { reason: "the credentials fit into no header".to_owned() });
+            let reason = "the credentials fit into no header".to_owned();
+            return (Outcome::Final(Failure::Unauthorized { reason }), None);
         };
         header.set_sensitive(true);
         let url = format!("{}{}/{}", self.base.as_str().trim_end_matches('/'), request.version, request.name);
@@ -124,8 +132,12 @@ impl Http {
             .send()
             .await;
         match sent {
-            Err(error) => self.broken(error),
-            Ok(response) => read(response, identity).await,
+            Err(error) => (self.broken(error), None),
+            Ok(response) => {
+                let date =
+                    response.headers().get(DATE).and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
+                (read(response, identity).await, date.map(|date| date.timestamp().as_second()))
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 mod absent;
 mod config;
 mod desk;
+mod diagnosis;
 mod events;
 mod failure;
 mod http;
@@ -36,6 +37,7 @@ use tokio::time::{Duration, sleep};
 
 pub use absent::Absent;
 pub use config::{ClientConfig, ClientCredentials, ClientError, Verify};
+pub use diagnosis::ServerCheck;
 pub use trial::{Account, TrialError, try_login};
 
 use crate::engine::handle::ServerLink;

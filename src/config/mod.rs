@@ -30,6 +30,8 @@ pub use own::{InstallerChoice, OwnConfig};
 pub use reader::Described;
 pub use server::{Credentials, ServerConfig, Verify};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use hocon::{Kind, Position, Value};
 use reader::Reader;
 
@@ -106,6 +108,30 @@ impl Config {
     #[must_use]
     pub fn for_payload(&self) -> String {
         payload::document(self.sdk.as_ref(), self.server.as_ref(), self.own.payload_sees_sdk_secrets).to_string()
+    }
+
+    /// Every secret that the operator has told us, to be taken out of what leaves the host.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let mut found = Vec::new();
+        match self.server.as_ref().map(|server| &server.credentials) {
+            Some(Credentials::KeyPair { secret_key, .. }) => found.push(secret_key.value.clone()),
+            Some(Credentials::Token(token)) => found.push(token.value.clone()),
+            None => {}
+        }
+        found.extend(self.agent.git.iter().map(|git| git.password.clone()));
+        for url in &self.agent.packages.extra_index_urls {
+            found.extend(reader::password(url.expose_secret()).map(SecretString::from));
+            found.push(url.clone());
+        }
+        // Nobody says which of the variables are secret; a path or a number is none.
+        let harmless = |text: &str| text.starts_with('/') || text.parse::<f64>().is_ok();
+        let variables = self.agent.environment.values().filter(|value| !harmless(value.expose_secret()));
+        found.extend(variables.cloned());
+        if let Some(sdk) = &self.sdk {
+            payload::secrets(&sdk.to_json(), &mut found);
+        }
+        found
     }
 
     /// Every setting in force, printable, with its origin.

@@ -1,5 +1,6 @@
 //! What the SDK inside a payload may read of the configuration.
 
+use secrecy::SecretString;
 use serde_json::{Map, Value as Json, json};
 
 use super::hocon::Value;
@@ -32,6 +33,22 @@ pub(super) fn without_secrets(value: &mut Json) -> usize {
             changed
         }
         Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    }
+}
+
+/// Every secret in it.
+pub(super) fn secrets(value: &Json, found: &mut Vec<SecretString>) {
+    match value {
+        Json::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Json::String(text) if is_secret_key(key) => found.push(SecretString::from(text.clone())),
+                    other => secrets(other, found),
+                }
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|item| secrets(item, found)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
     }
 }
 

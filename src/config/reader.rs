@@ -189,3 +189,11 @@ pub(super) fn mask_url(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// The password in a URL.
+pub(super) fn password(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("://")?;
+    let end = rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len());
+    let (user, _) = rest[..end].rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password.to_owned())
+}

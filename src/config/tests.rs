@@ -61,6 +61,14 @@ fn nothing_configured_is_no_error_and_no_server() {
 }
 
 #[test]
+fn an_nvml_that_is_not_the_systems_is_named_by_its_whole_path() {
+    let place = Place::new().file("clearmld.toml", "nvml_library = \"/opt/nvml.so\"\n");
+    assert_eq!(place.load().unwrap().own.nvml_library.as_deref(), Some(Path::new("/opt/nvml.so")));
+    let place = place.variable("CLEARMLD_NVML_LIBRARY", "nvml.so");
+    assert!(place.errors().contains("clearmld.nvml_library: it is no absolute path"), "{}", place.errors());
+}
+
+#[test]
 fn a_clearml_conf_as_clearml_init_writes_it_configures_a_server() {
     let place = Place::new().file("clearml.conf", include_str!("../../tests/config/clearml.conf"));
     let config = place.load().unwrap();

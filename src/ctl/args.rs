@@ -81,6 +81,11 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
+    Doctor,
+    /// Help somebody far away to see what is wrong here
+    #[command(subcommand)]
+    Debug(Debug),
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -97,6 +102,8 @@ impl Command {
             Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
+            | Self::Doctor
+            | Self::Debug(_)
             | Self::Worker(_)
             | Self::Run(_)
             | Self::Gpu(_)
@@ -106,6 +113,18 @@ impl Command {
             | Self::Resume => false,
         }
     }
+}
+
+/// `debug`.
+#[derive(Debug, Subcommand)]
+pub enum Debug {
+    /// Write one file with what is needed to look into a problem: versions, status, workers, runs, configuration, units,
+    /// journal of the last hour, cgroups, mounts. Secrets are taken out
+    Bundle {
+        /// Where [default: clearmld-debug-TIME.tar.gz here]; it must not be there yet
+        #[arg(long, short, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// `events`.

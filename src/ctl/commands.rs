@@ -9,6 +9,8 @@ use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
 
+mod debug;
+mod doctor;
 mod gpu;
 mod host;
 mod init;
@@ -19,7 +21,7 @@ mod task;
 mod worker;
 
 /// Answers can hold the requirements and hyperparameters of 500 tasks.
-const LARGEST_ANSWER: usize = 64 << 20;
+pub(super) const LARGEST_ANSWER: usize = 64 << 20;
 
 /// What every command needs.
 struct Desk<'a> {
@@ -42,15 +44,13 @@ impl Desk<'_> {
 }
 
 pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
-    // It may have no daemon to ask yet.
-    if let Command::Init(asked) = &cli.command {
-        return init::run(&cli.global, asked, console).await;
-    }
     // What is wrong with the caller's own files is said before the daemon is asked.
     let submission = match &cli.command {
         Command::Submit(submit) => Some(submit::request(submit)?),
         Command::Init(_)
         | Command::Status
+        | Command::Doctor
+        | Command::Debug(_)
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Gpu(_)
@@ -60,10 +60,28 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Drain
         | Command::Resume => None,
     };
-    let channel = connection::connect(cli.global.socket.as_deref()).await?;
+    // These can do without a daemon.
+    let socket = cli.global.socket.as_deref();
+    match &cli.command {
+        Command::Init(asked) => return init::run(&cli.global, asked, console).await,
+        Command::Doctor => return doctor::run(socket, console).await,
+        Command::Debug(asked) => return debug::run(asked, socket, console).await,
+        Command::Status
+        | Command::Worker(_)
+        | Command::Run(_)
+        | Command::Queue(_)
+        | Command::Task(_)
+        | Command::Submit(_)
+        | Command::Gpu(_)
+        | Command::Events(_)
+        | Command::Drain
+        | Command::Resume => {}
+    }
+    let channel = connection::connect(socket).await?;
     let desk = Desk { channel, console };
     match &cli.command {
-        Command::Init(_) => Ok(()),
+        // They have had their answers above.
+        Command::Init(_) | Command::Doctor | Command::Debug(_) => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,

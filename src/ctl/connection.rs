@@ -18,9 +18,14 @@ const STARTING: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// The socket that is meant.
+pub(super) fn socket(named: Option<&Path>) -> PathBuf {
+    named.map_or_else(|| choose(&candidates(), Path::exists), Path::to_owned)
+}
+
 /// A channel to the daemon. One that is starting is waited for.
 pub(super) async fn connect(named: Option<&Path>) -> Result<Channel, Failure> {
-    let socket = named.map_or_else(|| choose(&candidates(), Path::exists), Path::to_owned);
+    let socket = socket(named);
     let mut first = Some(open(&socket).await?);
     let connector = tower::service_fn(move |_| {
         let (ready, socket) = (first.take(), socket.clone());

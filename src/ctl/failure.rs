@@ -40,10 +40,14 @@ pub(super) enum Failure {
     Output(io::Error),
     /// A file of the caller's.
     File { path: PathBuf, error: io::Error },
+    /// A file that was to be made.
+    Unwritten { path: PathBuf, error: io::Error },
     /// `--follow` saw the task end otherwise than well.
     TaskEnded { task: String, status: String, reason: String },
     /// `init`, in its own words.
     Setup { what: String, next: String, code: u8 },
+    /// `doctor` found something.
+    Unwell { failed: usize },
     /// This process.
     Runtime { why: String },
 }
@@ -61,12 +65,13 @@ impl Failure {
         match self {
             Self::Setup { code, .. } => *code,
             Self::Usage { .. } | Self::File { .. } => USAGE,
+            Self::Unwritten { .. } => FAILED,
             Self::NotRunning { .. } | Self::Broken { .. } => NOT_RUNNING,
             Self::SocketDenied { .. } => DENIED,
             Self::Timeout { .. } => TIMEOUT,
             Self::Refused(status) if reason(status) == Some("closing") => NOT_RUNNING,
             Self::Refused(status) => of_code(status.code()),
-            Self::Output(_) | Self::TaskEnded { .. } | Self::Runtime { .. } => FAILED,
+            Self::Output(_) | Self::TaskEnded { .. } | Self::Unwell { .. } | Self::Runtime { .. } => FAILED,
         }
     }
 
@@ -80,8 +85,10 @@ impl Failure {
             | Self::Timeout { .. }
             | Self::Output(_)
             | Self::File { .. }
+            | Self::Unwritten { .. }
             | Self::TaskEnded { .. }
             | Self::Setup { .. }
+            | Self::Unwell { .. }
             | Self::Runtime { .. } => false,
         }
     }
@@ -117,6 +124,9 @@ impl Failure {
             Self::File { path, error } => {
                 (format!("cannot read {}: {error}", path.display()), "correct the path or its permissions".to_owned())
             }
+            Self::Unwritten { path, error } => {
+                (format!("cannot write {}: {error}", path.display()), "name another file with --file".to_owned())
+            }
             Self::TaskEnded { task, status, reason } if reason.is_empty() => {
                 (format!("task {task} ended {status}"), format!("its log is `clearmlctl task log {task}`"))
             }
@@ -124,6 +134,10 @@ impl Failure {
                 (format!("task {task} ended {status}: {reason}"), format!("its log is `clearmlctl task log {task}`"))
             }
             Self::Setup { what, next, .. } => (what.clone(), next.clone()),
+            Self::Unwell { failed } => {
+                let things = if *failed == 1 { "one thing is".to_owned() } else { format!("{failed} things are") };
+                (format!("{things} wrong with this host"), "do what stands beside each, and ask again".to_owned())
+            }
             Self::Runtime { why } => (format!("cannot start: {why}"), "look at the limits of this shell".to_owned()),
         }
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+mod alone;
 pub mod args;
+mod bundle;
 mod commands;
 mod connection;
 mod console;

@@ -4,6 +4,7 @@
 mod arguments;
 mod ends;
 mod plan;
+mod seeing;
 mod signals;
 mod trial;
 
@@ -19,7 +20,7 @@ use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::handover::Isolation;
 use crate::domain::notice::Notice;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
-use crate::engine::ports::{ClearMl, Desk, StoreError};
+use crate::engine::ports::{ClearMl, Desk, Store as _, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
@@ -93,7 +94,12 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         "systemd" => (Isolation::Namespaces, None),
         _ => launch::isolation(&shim).await,
     };
-    let outfits = plan.outfits(directory.path(), clearml.identity(), local.as_ref(), listening.path(), isolation);
+    let store = Arc::new(FileStore::new(directory));
+    let root = store.root().to_owned();
+    let outfits = || plan.outfits(&root, clearml.identity(), local.as_ref(), listening.path(), isolation);
+    let checks =
+        seeing::checks(&plan, plan.client(local.as_ref()), outfits(), (store.clone(), Arc::clone(&launcher), shim))?;
+    let outfits = outfits();
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
     settings.remarks.extend(listening.remark.clone());
@@ -106,7 +112,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         clearml,
         link,
         launcher,
-        store: Arc::new(FileStore::new(directory)),
+        store,
         outfitter: Arc::new(outfits),
         gpus: Arc::new(gpus),
         clock: Arc::new(clock::HostClock),
@@ -116,7 +122,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
     }
-    let door = Door { listening, handle: handle.clone(), desk, state, inside: api::access::inside_a_run };
+    let seeing = seeing::seeing(&plan, local.as_ref(), checks);
+    let door = Door { listening, handle: handle.clone(), desk, state, seeing, inside: api::access::inside_a_run };
     attend(engine, handle, door, (signals, &plan), (ends, client)).await?;
     if let Some(local) = local {
         local.stop().await;

@@ -62,6 +62,14 @@ pub struct Plan {
     pub users: UserPolicy,
     /// Host paths out of the payload's sight.
     pub hidden: Vec<PathBuf>,
+    /// clearml.conf and what it includes.
+    pub secret_files: Vec<PathBuf>,
+    /// Every setting, printable, and where it comes from.
+    pub described: Vec<config::Described>,
+    /// What of the configuration has no effect or should be looked at.
+    pub remarks: Vec<String>,
+    /// What must not leave the host.
+    pub secrets: Vec<SecretString>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
     /// How much of a Run's output goes to the journal; none for none.
@@ -175,6 +183,9 @@ impl Plan {
         let sdk_config = SecretString::from(config.for_payload());
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
+        let (described, secrets) = (config.describe(), config.secrets());
+        let remarks = config.warnings.iter().chain(&config.unsupported).map(ToString::to_string).collect();
+        let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let Config { state_dir, socket, local, server, agent, own, unconfigured, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
@@ -213,6 +224,10 @@ impl Plan {
             settings,
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
+            secret_files,
+            described,
+            remarks,
+            secrets,
             spool_budget: own.spool_budget,
             journal: own.journal,
             choices: ScriptChoices {

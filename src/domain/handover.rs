@@ -15,6 +15,7 @@
 //! [`VERSION`] and the one before.
 
 mod course;
+mod inspection;
 mod journal;
 mod secrets;
 mod spec;
@@ -23,6 +24,7 @@ mod stage;
 pub use course::{
     End, EnvironmentReport, ExitRecord, ProcessIdentity, Progress, SourceReport, Stage, Started, StopRequest, Usage,
 };
+pub use inspection::{Answer, MARK, Question, Target};
 pub use journal::JournalSpec;
 pub use secrets::{GitCredential, Secrets};
 pub use spec::{

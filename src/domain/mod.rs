@@ -2,6 +2,7 @@
 //! tested as data.
 
 pub mod cause;
+pub mod diagnosis;
 pub mod gpu;
 pub mod handover;
 pub mod ids;

@@ -1,6 +1,7 @@
 //! The few doors through which the engine reaches the world.
 
 mod desk;
+mod diagnosis;
 mod gpus;
 mod launch;
 mod server;
@@ -9,6 +10,7 @@ mod store;
 use std::fmt;
 
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
+pub use diagnosis::Check;
 pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{

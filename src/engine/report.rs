@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::poll::{Demand, WorkerDemand};
 use super::ports::{ClearMl, Machine, ServerError, WorkerReport};
 use super::{Settings, World};
+use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{TaskId, WorkerName};
 use crate::domain::inventory::Inventory;
 use crate::domain::machine::MachineStats;
@@ -36,8 +37,7 @@ pub async fn run(
         let due = due(&told, &wanted.workers, settings.report_interval);
         if !due.is_empty() {
             let stats = machine.sample();
-            // One look for all, however many Workers there are and however often they change.
-            let gpus = world.gpus.look(settings.report_interval / 2).await;
+            let gpus = gpus(&world, &due, settings.report_interval).await;
             tell(&world, &mut told, due, &stats, &gpus).await;
         }
         ping(&world, &mut pinged, &wanted, settings.ping_interval).await;
@@ -52,6 +52,14 @@ pub async fn run(
             }
         }
     }
+}
+
+/// One look for all Workers, however many there are and however often they change; none for those without GPUs.
+async fn gpus(world: &World, due: &[WorkerDemand], interval: Duration) -> Arc<Inventory> {
+    if due.iter().all(|worker| worker.gpus == GpuClaim::None) {
+        return world.gpus.seen();
+    }
+    world.gpus.look(interval / 2).await
 }
 
 fn due(told: &HashMap<WorkerName, Told>, workers: &[WorkerDemand], interval: Duration) -> Vec<WorkerDemand> {

@@ -1,6 +1,8 @@
 //! The host behind the engine's ports.
 
 pub mod clock;
+mod container;
+pub mod diagnosis;
 pub mod journal;
 pub mod launch;
 pub mod machine;

@@ -81,17 +81,29 @@ impl Uv {
         self.found.get_or_try_init(|| self.find_or_install()).await.cloned()
     }
 
-    async fn find_or_install(&self) -> Result<PathBuf, UvError> {
+    /// The one that is there already; nothing is installed.
+    pub async fn find(&self) -> Option<PathBuf> {
         let on_path = std::env::split_paths(&self.search).map(|directory| directory.join("uv"));
         if let Some(uv) = on_path.filter_map(|path| path.canonicalize().ok()).find(|path| open_to_all(path)) {
-            return Ok(uv);
+            return Some(uv);
         }
-        let ours = self.state_dir.join("tools/uv/uv");
-        for place in [self.state_dir.join("bin/uv"), ours.clone()] {
+        for place in [self.state_dir.join("bin/uv"), self.ours()] {
             if runs(&place).await {
-                return Ok(place);
+                return Some(place);
             }
         }
+        None
+    }
+
+    fn ours(&self) -> PathBuf {
+        self.state_dir.join("tools/uv/uv")
+    }
+
+    async fn find_or_install(&self) -> Result<PathBuf, UvError> {
+        if let Some(uv) = self.find().await {
+            return Ok(uv);
+        }
+        let ours = self.ours();
         tracing::info!(path = %ours.display(), "installing uv from PyPI, once");
         let place = |source| UvError::Place { directory: self.state_dir.join("tools/uv"), source };
         let scratch = self.state_dir.join(format!("tools/.uv-{}", std::process::id()));

@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::domain::handover::{Act, StageOrder, StageReport};
 
 mod askpass;
+pub mod check;
 mod environment;
 mod program;
 mod source;

@@ -91,6 +91,7 @@ impl Daemon {
             listening: api::bind(&socket).expect("the socket is bound"),
             handle: Handle::new(commands, events.clone()),
             desk: Arc::clone(&script) as Arc<dyn Desk>,
+            seeing: api::Seeing::default(),
             state: StateId::new("s1").expect("an id"),
             inside,
         };

@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::world::{World, is_root};
 
 /// A small disk of its own.
-struct Disk {
+pub(crate) struct Disk {
     place: tempfile::TempDir,
 }
 
 impl Disk {
-    fn mount() -> Self {
+    pub(crate) fn mount() -> Self {
         assert!(is_root(), "this test mounts a small disk, which needs root: run `sudo make test`, or as root in a VM");
         let place = tempfile::Builder::new().prefix("clearmld-disk.").tempdir().expect("a directory");
         let output = Command::new("mount")
@@ -32,7 +32,7 @@ impl Disk {
     }
 
     /// Leaves not a byte.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = File::create(self.filler()).expect("made");
         for piece in [1 << 20, 4096, 1] {
             let bytes = vec![0; piece];
@@ -55,7 +55,7 @@ impl Drop for Disk {
     }
 }
 
-async fn world_on(disk: &Disk) -> World {
+pub(crate) async fn world_on(disk: &Disk) -> World {
     let mut world = World::without_daemon().await;
     world.state = disk.path().join("state");
     world.bring_uv();

@@ -4,9 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "tests write what users and other versions would")]
 
 mod bad_input;
+mod bundle;
 mod calls;
 mod commands;
 mod daemon_dies;
+mod doctor;
 mod escape;
 mod follower;
 mod full_disk;

@@ -49,6 +49,9 @@ install -D -m 0644 "$repository/systemd/clearmld.sysusers" "$root/usr/lib/sysuse
 install -D -m 0644 -t "$root/usr/lib/systemd/catalog" "$repository/systemd/clearmld.catalog"
 install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service.d/local.conf"
 install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
+# A driver's library of ours, where the real one would be.
+cc -shared -fPIC -o "$root/usr/lib/libnvidia-ml.so.1" "$repository/tests/nvml/stub.c"
+cp "$repository/tests/nvml/two.conf" "$root/usr/lib/libnvidia-ml.so.1.conf"
 install -D -m 0644 -t "$root/check" "$here"/inside/*
 install -m 0755 "$tests" "$root/check/shim-tests"
 built=$(realpath "$(dirname "$tests")/..")/clearmld-shim

@@ -127,6 +127,31 @@ pub(in crate::ctl) fn chunk(chunk: &v1::LogChunk) -> Value {
     })
 }
 
+/// In a debug bundle.
+pub(in crate::ctl) fn configuration(configuration: &v1::Configuration) -> Value {
+    json!({
+        "settings": list(&configuration.settings, |one| {
+            json!({"key": one.key, "value": one.value, "origin": one.origin})
+        }),
+        "files": configuration.files,
+        "remarks": configuration.remarks,
+    })
+}
+
+/// `doctor` is an array of these.
+pub(in crate::ctl) fn finding(finding: &v1::Finding) -> Value {
+    json!({
+        "check": finding.check,
+        "verdict": words::verdict(finding),
+        "detail": finding.detail,
+        "fix": finding.fix,
+    })
+}
+
+pub(in crate::ctl) fn findings(findings: &[v1::Finding]) -> Value {
+    list(findings, finding)
+}
+
 /// `queue list` is an array of these; `queue create` is one.
 pub(in crate::ctl) fn queue(queue: &v1::Queue) -> Value {
     json!({"id": queue.id, "name": queue.name, "tags": queue.tags, "entries": queue.entries})

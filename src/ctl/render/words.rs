@@ -52,6 +52,16 @@ pub(in crate::ctl) fn phase(run: &v1::Run) -> &'static str {
     }
 }
 
+pub(in crate::ctl) fn verdict(finding: &v1::Finding) -> &'static str {
+    match finding.verdict() {
+        v1::Verdict::Unspecified => UNKNOWN,
+        v1::Verdict::Ok => "ok",
+        v1::Verdict::Warning => "warning",
+        v1::Verdict::Failed => "failed",
+        v1::Verdict::NotApplicable => "not applicable",
+    }
+}
+
 pub(in crate::ctl) fn stage(run: &v1::Run) -> Option<&'static str> {
     run.stage.map(|_| match run.stage() {
         v1::RunStage::Unspecified => UNKNOWN,

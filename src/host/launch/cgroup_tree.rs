@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A mounted cgroup v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tree {
+pub(in crate::host) struct Tree {
     mount: PathBuf,
     /// What of the tree is mounted there, as /proc/PID/cgroup counts.
     root: PathBuf,
@@ -17,7 +17,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// The first one of this mount namespace, on a pure v2 host as on one that keeps its controllers in v1.
-    pub(super) fn find() -> Option<Self> {
+    pub(in crate::host) fn find() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/self/mountinfo").ok()?)
     }
 
@@ -32,7 +32,7 @@ impl Tree {
     }
 
     /// Where the cgroup of a process is, by its line in /proc/PID/cgroup.
-    pub(super) fn of(&self, process: &str) -> Option<PathBuf> {
+    pub(in crate::host) fn of(&self, process: &str) -> Option<PathBuf> {
         self.locate(&fs::read_to_string(Path::new("/proc").join(process).join("cgroup")).ok()?)
     }
 
@@ -44,7 +44,7 @@ impl Tree {
     }
 
     /// The top of what is mounted.
-    pub(super) fn top(&self) -> &Path {
+    pub(in crate::host) fn top(&self) -> &Path {
         &self.mount
     }
 }

@@ -1,7 +1,7 @@
 //! Where shims are started: as transient units of systemd, or directly. Both start the same shim on the same run
 //! directory; they differ in whose child it is and in who makes its cgroup.
 
-mod cgroup_tree;
+pub(super) mod cgroup_tree;
 mod confinement;
 mod direct;
 mod supervised;
@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 pub use direct::Direct;
-pub use systemd::Systemd;
+pub use systemd::{Systemd, version as systemd_version};
 
 use crate::domain::handover::Isolation;
 use crate::domain::ids::StateId;

@@ -95,6 +95,15 @@ fn is_unknown_property(error: &zbus::Error) -> bool {
     matches!(error, zbus::Error::FDO(error) if matches!(**error, PropertyReadOnly(_) | InvalidArgs(_) | UnknownProperty(_)))
 }
 
+/// What systemd calls its version, such as `252.39-1~deb12u1`.
+///
+/// # Errors
+/// In words, when it cannot be asked.
+pub async fn version() -> Result<String, String> {
+    let bus = Connection::system().await.map_err(|error| error.to_string())?;
+    Manager { bus }.version().await.map_err(|error| error.to_string())
+}
+
 /// The properties of a Run's unit.
 fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_ms: u64) -> Properties<'a> {
     let command = vec![(shim, vec![shim, "run", directory], false)];
@@ -239,6 +248,13 @@ impl Manager {
     /// `running`, `degraded`, `stopping`, … (systemctl is-system-running). Asked each time: systemd tells no changes.
     async fn state(&self) -> zbus::Result<String> {
         let property = ("org.freedesktop.systemd1.Manager", "SystemState");
+        let properties = Some("org.freedesktop.DBus.Properties");
+        let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
+        reply.body().deserialize::<OwnedVariant>()?.try_into()
+    }
+
+    async fn version(&self) -> zbus::Result<String> {
+        let property = ("org.freedesktop.systemd1.Manager", "Version");
         let properties = Some("org.freedesktop.DBus.Properties");
         let reply = self.bus.call_method(Some(NAME), PATH, properties, "Get", &property).await?;
         reply.body().deserialize::<OwnedVariant>()?.try_into()

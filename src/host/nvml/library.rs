@@ -94,7 +94,9 @@ fn reason(error: &NvmlError) -> String {
     let next = match error {
         NvmlError::DriverNotLoaded => "; load it (modprobe nvidia), then `clearmlctl gpu rescan`",
         NvmlError::LibRmVersionMismatch => "; the driver was upgraded: reboot, or unload the old module",
-        NvmlError::GpuLost | NvmlError::ResetRequired => "; reset it (nvidia-smi -r) or reboot",
+        NvmlError::GpuLost | NvmlError::ResetRequired => {
+            "; reboot, or stop what uses it, clearmld too, and reset it (nvidia-smi -r)"
+        }
         NvmlError::NoPermission | NvmlError::OperatingSystem => "; look at the permissions of /dev/nvidiactl",
         _ => "",
     };

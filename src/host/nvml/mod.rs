@@ -73,11 +73,25 @@ fn work(mut library: Library, asked: &Receiver<()>, shared: &Shared) {
         shared.set_busy(Some(began));
         let before = Arc::clone(&shared.seen.borrow().inventory);
         let inventory = Arc::new(library.look(&before));
-        if inventory.driver != before.driver {
-            tracing::info!(driver = ?inventory.driver, gpus = inventory.gpus.len(), "the NVIDIA driver was looked at");
-        }
+        tell(&before, &inventory);
         shared.set_busy(None);
         shared.seen.send_replace(Seen { began: Some(began), inventory });
+    }
+}
+
+/// What has changed, for the log.
+fn tell(before: &Inventory, now: &Inventory) {
+    if now.driver != before.driver {
+        tracing::info!(driver = ?now.driver, gpus = now.gpus.len(), "the NVIDIA driver was looked at");
+    }
+    for gpu in &now.gpus {
+        let (uuid, index) = (&gpu.uuid, gpu.index);
+        let unusable = before.gpus.iter().find(|before| before.uuid == *uuid).and_then(|gpu| gpu.unusable.as_ref());
+        match &gpu.unusable {
+            reason if reason.as_ref() == unusable => {}
+            Some(reason) => tracing::warn!(CLEARML_GPU_UUID = uuid, reason, "GPU {index} cannot be used"),
+            None => tracing::info!(CLEARML_GPU_UUID = uuid, "GPU {index} can be used again"),
+        }
     }
 }
 

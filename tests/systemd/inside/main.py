@@ -5,6 +5,7 @@ import pathlib
 import sys
 import traceback
 
+import gpus
 import host
 import launcher
 import logs
@@ -15,7 +16,7 @@ import service
 HERE = pathlib.Path("/check")
 PHASES = [
     # The first boot ends as with a power cut, the second in an orderly way; the third has seen both.
-    lambda: (service.check(), runs.check(), logs.check(), launcher.check(), reboots.cut_the_power()),
+    lambda: (service.check(), gpus.check(), runs.check(), logs.check(), launcher.check(), reboots.cut_the_power()),
     lambda: (reboots.after_the_power_cut(), reboots.power_off()),
     lambda: reboots.after_the_power_off(),
 ]

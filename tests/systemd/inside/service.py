@@ -1,6 +1,7 @@
 """The shipped units, and clearmld.service by itself: start, status, reload, the socket."""
 
 import grp
+import json
 import os
 import pathlib
 import stat
@@ -25,6 +26,7 @@ def check():
     start()
     the_socket()
     reload()
+    doctor()
 
 
 def units():
@@ -97,3 +99,15 @@ def reload():
     CONFIGURATION.unlink()
     must("systemctl", "reload", host.UNIT)
     ctl("worker", "add", "--name", "w", "--cpu-only", "--queue", "default")
+
+
+def doctor():
+    """Each check works under the confinement of the shipped unit."""
+    asked = call("clearmlctl", "doctor", "--output", "json")
+    found = {finding["check"]: finding for finding in json.loads(asked.stdout or "[]")}
+    for check in ["daemon", "server", "clock", "sandbox_dns", "sandbox_server", "kernel", "systemd", "permissions"]:
+        holds(f"clearmlctl doctor finds {check} to be well", found.get(check, {}).get("verdict") == "ok", found)
+    seen = found.get("sandbox", {}).get("detail", "")
+    holds("its program in a sandbox was confined", "NoNewPrivs: 1" in seen and "uid 0 " not in seen, found)
+    left = [unit for unit in call("systemctl", "list-units", "--all", "--plain").stdout.split() if "run-doctor" in unit]
+    holds("and no unit of it is left", not left, left)

@@ -79,6 +79,7 @@ prepare:
 prepare-test: prepare
 	@tests/prepare/host.sh test
 	@tests/prepare/python.sh $(VENV)
+	@tests/prepare/promtool.sh $(TOOLS)/bin
 
 clean:
 	$(CARGO) clean

@@ -304,3 +304,15 @@ fn an_index_url_among_the_installer_s_flags_becomes_a_secret_and_another_url_wit
     assert!(errors.contains("agent.package_manager.extra_index_url"), "{errors}");
     assert!(!errors.contains("hunter2"), "{errors}");
 }
+
+#[test]
+fn metrics_are_served_on_loopback_or_a_unix_socket_and_nowhere_else() {
+    let read = |text: &str| Place::new().file("clearml.conf", "").file("clearmld.toml", text);
+    assert_eq!(read("").load().unwrap().own.metrics, None);
+    assert_eq!(read("metrics = \"unix\"").load().unwrap().own.metrics, Some(MetricsChoice::Unix));
+    let loopback = "[::1]:9108".parse().unwrap();
+    assert_eq!(read("metrics = \"[::1]:9108\"").load().unwrap().own.metrics, Some(MetricsChoice::Loopback(loopback)));
+    let open = read("metrics = \"0.0.0.0:9108\"").errors();
+    assert!(open.contains("no loopback address, and metrics have no password"), "{open}");
+    assert!(read("metrics = \"localhost\"").errors().contains("neither \"unix\" nor an address"));
+}

@@ -3,6 +3,7 @@
 
 pub mod cause;
 pub mod diagnosis;
+pub mod figures;
 pub mod gpu;
 pub mod handover;
 pub mod ids;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod diagnosis;
+mod figures;
 mod gpus;
 mod launch;
 mod server;
@@ -11,6 +12,7 @@ use std::fmt;
 
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use diagnosis::Check;
+pub use figures::Figures;
 pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{

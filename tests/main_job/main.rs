@@ -17,6 +17,7 @@ mod gpus;
 mod ledger;
 mod life;
 mod lost_answers;
+mod metrics;
 mod ordinary_user;
 mod output;
 mod programs;

@@ -8,6 +8,7 @@ use super::connection;
 use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
+use super::top;
 
 mod debug;
 mod doctor;
@@ -49,6 +50,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Status
         | Command::Doctor
         | Command::Debug(_)
+        | Command::Top
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Gpu(_)
@@ -63,6 +65,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     match &cli.command {
         Command::Doctor => return doctor::run(socket, console).await,
         Command::Debug(asked) => return debug::run(asked, socket, console).await,
+        Command::Top => return top::run(socket, console.colour).await,
         Command::Status
         | Command::Worker(_)
         | Command::Run(_)
@@ -78,7 +81,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let desk = Desk { channel, console };
     match &cli.command {
         // They have had their answers above.
-        Command::Doctor | Command::Debug(_) => Ok(()),
+        Command::Doctor | Command::Debug(_) | Command::Top => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,

@@ -26,5 +26,6 @@ mod sdk;
 mod server_away;
 mod source;
 mod stops;
+mod top;
 mod uv;
 mod world;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("domain", &["domain"]),
     ("sys", &["sys", "domain"]),
     ("shim", &["shim", "payload", "domain", "sys"]),
@@ -15,14 +15,16 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "redaction", "rpc"]),
+    ("metrics", &["metrics", "engine", "domain"]),
     ("redaction", &["redaction"]),
     ("ctl", &["ctl", "redaction", "rpc", "sys::durable"]),
 ];
 
 /// Crates that belong to one place.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("tar", &["src/ctl/bundle"]),
     ("ratatui", &["src/ctl/top"]),
+    ("crossterm", &["src/ctl/top"]),
     ("bollard", &["src/host/container"]),
     ("reqwest", &["src/clearml"]),
     ("axum", &["src/server", "src/clearml", "src/metrics"]),

@@ -108,8 +108,12 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
         .add_service(v1::declarations_server::DeclarationsServer::new(declarations::DeclarationsService {
             handle: handle.clone(),
         }))
-        .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
-        .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { seeing }))
+        .add_service(v1::runs_server::RunsServer::new(runs::RunsService {
+            handle: handle.clone(),
+            desk,
+            closing: closing.clone(),
+        }))
+        .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { handle, seeing }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))
         .add_service(v1::tasks_server::TasksServer::from_arc(desk_service));
 

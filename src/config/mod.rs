@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use agent::{AgentConfig, PackageConfig, PackageManager};
 pub use environment::Environment;
 pub use origin::{ConfigError, ConfigErrors, Origin, Remark, Sourced};
-pub use own::{InstallerChoice, OwnConfig};
+pub use own::{InstallerChoice, MetricsChoice, OwnConfig};
 pub use reader::Described;
 pub use server::{Credentials, ServerConfig, Verify};
 

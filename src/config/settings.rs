@@ -143,6 +143,13 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
     },
+    Setting {
+        key: "metrics",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Where OpenMetrics are served: \"unix\" (metrics.sock beside the control socket) or a loopback address \
+                  such as \"127.0.0.1:9108\". Without it, nowhere.",
+    },
     setting(
         "payload_sees_sdk_secrets",
         Takes::Truth,

@@ -429,3 +429,15 @@ fn what_of_clearml_conf_is_documented_as_honoured_is_not_told_to_have_no_effect(
         assert!(unsupported::is_quiet(honoured.key), "{}", honoured.key);
     }
 }
+
+#[test]
+fn metrics_are_served_on_loopback_or_a_unix_socket_and_nowhere_else() {
+    let read = |text: &str| Place::new().file("clearml.conf", "").file("clearmld.toml", text);
+    assert_eq!(read("").load().unwrap().own.metrics, None);
+    assert_eq!(read("metrics = \"unix\"").load().unwrap().own.metrics, Some(MetricsChoice::Unix));
+    let loopback = "[::1]:9108".parse().unwrap();
+    assert_eq!(read("metrics = \"[::1]:9108\"").load().unwrap().own.metrics, Some(MetricsChoice::Loopback(loopback)));
+    let open = read("metrics = \"0.0.0.0:9108\"").errors();
+    assert!(open.contains("no loopback address, and metrics have no password"), "{open}");
+    assert!(read("metrics = \"localhost\"").errors().contains("neither \"unix\" nor an address"));
+}

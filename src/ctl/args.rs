@@ -81,6 +81,8 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Watch workers, runs, GPUs and the host live; follow logs, stop and drain by keys
+    Top,
     /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
     Doctor,
     /// Help somebody far away to see what is wrong here
@@ -107,7 +109,7 @@ impl Command {
         match self {
             // It waits for a person.
             Self::Init(_) => true,
-            Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
+            Self::Top | Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
             | Self::Doctor

@@ -8,6 +8,7 @@ use super::connection;
 use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
+use super::top;
 
 mod debug;
 mod doctor;
@@ -52,6 +53,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Status
         | Command::Doctor
         | Command::Debug(_)
+        | Command::Top
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Gpu(_)
@@ -69,6 +71,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Init(asked) => return init::run(&cli.global, asked, console).await,
         Command::Doctor => return doctor::run(socket, console).await,
         Command::Debug(asked) => return debug::run(asked, socket, console).await,
+        Command::Top => return top::run(socket, console.colour).await,
         Command::Status
         | Command::Worker(_)
         | Command::Run(_)
@@ -86,7 +89,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let desk = Desk { channel, console };
     match &cli.command {
         // They have had their answers above.
-        Command::Init(_) | Command::Doctor | Command::Debug(_) => Ok(()),
+        Command::Init(_) | Command::Doctor | Command::Debug(_) | Command::Top => Ok(()),
         Command::Status => host::status(&desk).await,
         Command::Plan { exit_code } => reload::plan(&desk, *exit_code).await,
         Command::Reload => reload::reload(&desk).await,

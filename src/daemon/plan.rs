@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clearml::{ClientConfig, ClientCredentials, Verify};
 use crate::config::{
-    self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, ServerConfig, Sourced,
+    self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, MetricsChoice, ServerConfig, Sourced,
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
@@ -67,6 +67,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// clearml.conf and what it includes.
     pub secret_files: Vec<PathBuf>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<MetricsChoice>,
     /// Every setting, printable, and where it comes from.
     pub described: Vec<config::Described>,
     /// What of the configuration has no effect or should be looked at.
@@ -233,6 +235,7 @@ impl Plan {
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
             secret_files,
+            metrics: own.metrics,
             described,
             remarks,
             secrets,

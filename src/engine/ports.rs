@@ -3,6 +3,7 @@
 mod declarations;
 mod desk;
 mod diagnosis;
+mod figures;
 mod gpus;
 mod launch;
 mod server;
@@ -13,6 +14,7 @@ use std::fmt;
 pub use declarations::{Declarations, Reading};
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use diagnosis::Check;
+pub use figures::Figures;
 pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{

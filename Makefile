@@ -123,6 +123,7 @@ prepare-package-test: prepare
 prepare-test: prepare
 	@tests/prepare/host.sh test
 	@tests/prepare/python.sh $(VENV)
+	@tests/prepare/promtool.sh $(TOOLS)/bin
 
 clean:
 	$(CARGO) clean

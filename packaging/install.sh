@@ -52,6 +52,9 @@ done
 lay 0644 "$pages/completions/clearmlctl.bash" "$prefix/share/bash-completion/completions/clearmlctl"
 lay 0644 "$pages/completions/_clearmlctl" "$prefix/share/zsh/site-functions/_clearmlctl"
 lay 0644 "$pages/completions/clearmlctl.fish" "$prefix/share/fish/vendor_completions.d/clearmlctl.fish"
+for text in "$repository"/docs/*.md; do
+  lay 0644 "$text" "$prefix/share/doc/clearmld/docs/$(basename "$text")"
+done
 for text in "$repository"/README.md "$repository"/SECURITY.md "$pages/THIRD-PARTY"; do
   lay 0644 "$text" "$prefix/share/doc/clearmld/$(basename "$text")"
 done

@@ -26,6 +26,8 @@ pub mod daemon;
 pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod host;
+#[cfg(feature = "daemon")]
+pub mod metrics;
 #[cfg(feature = "rpc")]
 pub mod redaction;
 #[cfg(feature = "rpc")]

@@ -47,6 +47,24 @@ fn reason(status: &Status) -> &str {
     status.metadata().get("clearmld-reason").and_then(|word| word.to_str().ok()).unwrap_or("")
 }
 
+// === Declarations ===
+
+#[tokio::test]
+async fn a_plan_and_a_reload_name_each_change_and_each_refusal() {
+    let daemon = Daemon::open(outside);
+    let mut client = v1::declarations_client::DeclarationsClient::new(channel(&daemon).await);
+    let plan = client.plan(v1::PlanRequest {}).await.expect("a plan").into_inner();
+    assert!(daemon.asked().is_empty(), "a plan changes nothing");
+    let done = client.reload(v1::ReloadRequest {}).await.expect("done").into_inner();
+    assert_eq!(daemon.asked(), ["reload"]);
+    assert_eq!(plan, done);
+    let [removed, refused] = &plan.workers[..] else { panic!("two: {plan:?}") };
+    assert_eq!((removed.kind(), removed.name.as_str()), (v1::WorkerChangeKind::Remove, BUSY));
+    assert_eq!(removed.after_run_id(), LIVE_RUN);
+    assert_eq!((refused.kind(), refused.reasons.len()), (v1::WorkerChangeKind::Refuse, 1));
+    assert!(refused.file.ends_with("workers.d/w.toml"));
+}
+
 // === Workers ===
 
 #[tokio::test]

@@ -146,7 +146,7 @@ async fn what_does_not_log_in_is_told_apart_and_nothing_is_written() {
         (site.block(&api, "wrong"), &[][..], "refuses the key pair", "Create new credentials"),
         (site.block(closed, &secret), &[], "cannot be reached", "check the address"),
         (site.block(&site.server.files_url(), &secret), &[], "is no ClearML API server", "--api-server"),
-        (site.block(&api.replace("http:", "https:"), &secret), &[], "https://", ""),
+        (site.block(&api.replace("http:", "https:"), &secret), &[], "cannot be reached", "--api-server http://127"),
         (site.block("ftp://host", &secret), &[], "its scheme is neither http nor https", "copy the block"),
         (site.good_block(), &["--ca-file", "/nowhere.pem"], "neither true, false nor a file", ""),
         ("hello".to_owned(), &[], "the credentials block", "copy the block"),
@@ -215,6 +215,17 @@ fn an_ordinary_user_is_told_what_he_can_do() {
     let mut command = Command::new(program);
     std::os::unix::process::CommandExt::uid(&mut command, 65_534);
     Said::of(command.arg("init").output().expect("it ends")).fails(4, "only root may do", "~/clearml.conf");
+}
+
+#[test]
+fn a_host_without_systemd_is_left_as_it_is_and_told_another_way() {
+    // Elsewhere it would configure this very host; tests/systemd does that in a container.
+    if Path::new("/run/systemd/system").is_dir() || !nix::unistd::geteuid().is_root() {
+        eprintln!("NOT RUN: this host runs systemd, or the test is not root");
+        return;
+    }
+    let init = Command::new(env!("CARGO_BIN_EXE_clearmlctl")).args(["init", "--credentials", "/nowhere"]).output();
+    Said::of(init.expect("it ends")).fails(1, "does not run systemd", "/etc/clearmld/clearml.conf");
 }
 
 #[tokio::test(flavor = "multi_thread")]

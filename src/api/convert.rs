@@ -7,7 +7,7 @@ use crate::domain::handover::{Stage, Usage};
 use crate::domain::ids::UnixMillis;
 use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase};
-use crate::domain::worker::Intent;
+use crate::domain::worker::{Intent, Origin, Worker};
 use crate::engine::handle::{Event, HostStatus, RunView, ServerLink, WorkerActivity, WorkerView};
 use crate::engine::ports::{DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, ServerIdentity};
 use crate::rpc::v1;
@@ -93,13 +93,12 @@ impl From<WorkerView> for v1::Worker {
             WorkerActivity::Stopped => (v1::WorkerActivity::Stopped, None),
         };
         let (run_id, task_id) = current.map(|(run, task)| (run.into(), task.into())).unzip();
-        let queues = view.worker.queues.into_iter();
         Self {
-            name: view.worker.name.into(),
-            queues: queues.map(|queue| v1::QueueRef { id: queue.id.into(), name: queue.name }).collect(),
+            queues: queues(&view.worker),
+            name: view.worker.name.to_string(),
             gpus: view.worker.gpus.to_string(),
             order_fairness: view.worker.order_fairness,
-            user: view.worker.user,
+            user: view.worker.user.clone(),
             intent: intent.into(),
             added_unix_ms: millis(view.worker.added),
             activity: activity.into(),
@@ -107,6 +106,9 @@ impl From<WorkerView> for v1::Worker {
             task_id,
             problem: view.problem,
             limits: Some(view.worker.limits.into()),
+            declared_in: view.worker.file().map(str::to_owned),
+            pending: view.pending,
+            requeue_on_host_loss: view.worker.requeue_on_host_loss,
         }
     }
 }
@@ -119,6 +121,19 @@ impl From<Limits> for v1::Limits {
             pids: limits.pids.map(Into::into),
             time_limit_s: limits.time.map(Into::into),
             text: limits.to_string(),
+        }
+    }
+}
+
+fn queues(worker: &Worker) -> Vec<v1::QueueRef> {
+    match &worker.origin {
+        // Not looked up yet: as the file has them.
+        Origin::File { queues, .. } if worker.queues.is_empty() => {
+            queues.iter().map(|name| v1::QueueRef { id: String::new(), name: name.clone() }).collect()
+        }
+        Origin::File { .. } | Origin::Operator => {
+            let known = worker.queues.iter();
+            known.map(|queue| v1::QueueRef { id: queue.id.to_string(), name: queue.name.clone() }).collect()
         }
     }
 }

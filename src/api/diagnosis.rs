@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::domain::diagnosis::{Finding, Verdict};
-use crate::engine::ports::Check;
+use crate::domain::run::Phase;
+use crate::engine::handle::{Handle, RunView};
+use crate::engine::ports::{Check, Figures};
 use crate::redaction::Redaction;
 use crate::rpc::v1;
 
@@ -20,6 +22,8 @@ const LONGEST_TEXT: usize = 2 << 20;
 pub struct Seeing {
     /// What `clearmlctl doctor` looks at, in the order in which it shows it.
     pub checks: Vec<Arc<dyn Check>>,
+    /// What the host and its Runs use.
+    pub figures: Option<Arc<dyn Figures>>,
     /// Every setting in force.
     pub settings: Vec<Setting>,
     /// The files that they come from.
@@ -42,6 +46,7 @@ pub struct Setting {
 }
 
 pub(super) struct DiagnosisService {
+    pub(super) handle: Handle,
     pub(super) seeing: Seeing,
 }
 
@@ -68,6 +73,38 @@ impl v1::diagnosis_server::Diagnosis for DiagnosisService {
             return Err(status::invalid("text", "it is longer than 2 MiB"));
         }
         Ok(Response::new(v1::RedactResponse { text: self.seeing.redaction.apply(&text) }))
+    }
+
+    async fn get_figures(&self, _: Request<v1::GetFiguresRequest>) -> Result<Response<v1::HostFigures>, Status> {
+        let runs = self.handle.runs().await?;
+        Ok(Response::new(self.seeing.figures(&runs).await))
+    }
+}
+
+impl Seeing {
+    async fn figures(&self, runs: &[RunView]) -> v1::HostFigures {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let at_unix_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let Some(figures) = &self.figures else { return v1::HostFigures { at_unix_ms, ..Default::default() } };
+        let host = figures.host().await;
+        let of_run = async |run: &RunView| {
+            let Phase::Running(running) = &run.record.phase else { return None };
+            let found = figures.run(&running.shim).await;
+            let run_id = run.record.id.to_string();
+            let (cpu_seconds, memory, processes) = (found.cpu_seconds, found.memory, found.processes);
+            Some(v1::RunFigures { run_id, cpu_seconds, memory, processes })
+        };
+        v1::HostFigures {
+            at_unix_ms,
+            cpu_busy_seconds: host.cpu_busy_seconds,
+            cpus: host.cpus,
+            load: host.load,
+            memory_size: host.memory_size,
+            memory_available: host.memory_available,
+            disk_size: host.disk_size,
+            disk_free: host.disk_free,
+            runs: join_all(runs.iter().map(of_run)).await.into_iter().flatten().collect(),
+        }
     }
 }
 
@@ -140,7 +177,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_is_reported_as_such_and_holds_up_no_other() {
         use v1::diagnosis_server::Diagnosis as _;
+        let (commands, _) = tokio::sync::mpsc::channel(1);
+        let (events, _) = tokio::sync::broadcast::channel(1);
         let service = DiagnosisService {
+            handle: Handle::new(commands, events),
             seeing: Seeing { checks: vec![Arc::new(Hanging), Arc::new(Well)], ..Seeing::default() },
         };
         let answer = service.check(Request::new(v1::CheckRequest {})).await.expect("answered").into_inner();

@@ -19,6 +19,7 @@ use crate::rpc::{self, v1};
 pub mod access;
 pub mod audit;
 mod convert;
+mod declarations;
 mod diagnosis;
 mod gate;
 mod gpus;
@@ -84,6 +85,9 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
     health_reporter.set_serving::<v1::host_server::HostServer<host::HostService>>().await;
     health_reporter.set_serving::<v1::workers_server::WorkersServer<workers::WorkersService>>().await;
     health_reporter.set_serving::<v1::gpus_server::GpusServer<gpus::GpusService>>().await;
+    health_reporter
+        .set_serving::<v1::declarations_server::DeclarationsServer<declarations::DeclarationsService>>()
+        .await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
     health_reporter.set_serving::<v1::diagnosis_server::DiagnosisServer<diagnosis::DiagnosisService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
@@ -101,8 +105,15 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
         }))
         .add_service(v1::workers_server::WorkersServer::new(workers::WorkersService { handle: handle.clone() }))
         .add_service(v1::gpus_server::GpusServer::new(gpus::GpusService { handle: handle.clone() }))
-        .add_service(v1::runs_server::RunsServer::new(runs::RunsService { handle, desk, closing: closing.clone() }))
-        .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { seeing }))
+        .add_service(v1::declarations_server::DeclarationsServer::new(declarations::DeclarationsService {
+            handle: handle.clone(),
+        }))
+        .add_service(v1::runs_server::RunsServer::new(runs::RunsService {
+            handle: handle.clone(),
+            desk,
+            closing: closing.clone(),
+        }))
+        .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { handle, seeing }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))
         .add_service(v1::tasks_server::TasksServer::from_arc(desk_service));
 

@@ -105,6 +105,7 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
             user: optional_name("user", asked.user.as_deref())?,
             order_fairness: asked.order_fairness,
             create_queue: asked.create_queue,
+            requeue_on_host_loss: asked.requeue_on_host_loss,
         })
     }
 }

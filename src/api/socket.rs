@@ -69,7 +69,7 @@ pub struct Listening {
 
 /// Removes the socket's file at its end, unless another daemon has put its own there.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     inode: u64,
 }
@@ -95,6 +95,12 @@ impl Listening {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.file.path
+    }
+
+    /// For what is served there without gRPC. The file goes with the guard.
+    #[must_use]
+    pub fn into_plain(self) -> (UnixListener, SocketFile) {
+        (self.listener, self.file)
     }
 
     pub(super) fn into_incoming(self, fence: Fence) -> (BoxStream<'static, io::Result<Caller>>, SocketFile) {

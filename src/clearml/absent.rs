@@ -31,6 +31,12 @@ impl ClearMl for Absent {
     async fn put_back(&self, _queue: &QueueId, _task: &TaskId, _reason: &str) -> Result<(), ServerError> {
         Err(ServerError::NotConfigured)
     }
+    async fn enqueue(&self, _queue: &QueueId, _task: &TaskId, _note: &StatusNote) -> Result<(), ServerError> {
+        Err(ServerError::NotConfigured)
+    }
+    async fn to_front(&self, _queue: &QueueId, _task: &TaskId) -> Result<(), ServerError> {
+        Err(ServerError::NotConfigured)
+    }
     async fn whereabouts(&self, _task: &TaskId, _queue: &QueueId) -> Result<Whereabouts, ServerError> {
         Err(ServerError::NotConfigured)
     }

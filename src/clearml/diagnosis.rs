@@ -98,10 +98,12 @@ fn clock(skew: Option<i64>) -> Option<Finding> {
     let side = if skew > 0 { "behind" } else { "ahead of" };
     let detail = format!("this host's clock is {} s {side} the server's", skew.abs());
     let fix = "`timedatectl set-ntp true` here, or correct the server's clock";
-    Some(match skew.abs() {
-        ..=NOTHING_S => Finding::ok(CLOCK, "as the server's".to_owned()),
-        ..TOO_MUCH_S => Finding::warning(CLOCK, detail, fix),
-        _ => Finding::failed(CLOCK, format!("{detail}: tokens are refused, and logs are out of order"), fix),
+    Some(if skew.abs() <= NOTHING_S {
+        Finding::ok(CLOCK, "as the server's")
+    } else if skew.abs() < TOO_MUCH_S {
+        Finding::warning(CLOCK, detail, fix)
+    } else {
+        Finding::failed(CLOCK, format!("{detail}: tokens are refused, and logs are out of order"), fix)
     })
 }
 

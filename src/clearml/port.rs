@@ -60,6 +60,14 @@ impl ClearMl for Client {
         self.return_to_queue(queue, task, reason).await.map_err(of("queues.add_task"))
     }
 
+    async fn enqueue(&self, queue: &QueueId, task: &TaskId, note: &StatusNote) -> Result<(), ServerError> {
+        self.queue_again(queue, task, note).await.map_err(of("tasks.enqueue"))
+    }
+
+    async fn to_front(&self, queue: &QueueId, task: &TaskId) -> Result<(), ServerError> {
+        self.lift(queue, task).await.map_err(of("queues.move_task_to_front"))
+    }
+
     async fn whereabouts(&self, task: &TaskId, queue: &QueueId) -> Result<Whereabouts, ServerError> {
         self.locate(task, queue).await.map_err(of("queues.get_all"))
     }

@@ -10,7 +10,7 @@ use super::tasks::TASKS;
 use crate::domain::ids::{QueueId, TaskId};
 use crate::domain::task::{QueueView, TaskStatus};
 use crate::domain::worker::QueueRef;
-use crate::engine::ports::Whereabouts;
+use crate::engine::ports::{StatusNote, Whereabouts};
 
 /// The oldest API that we work with; a newer server answers a call of this version as it always did.
 pub(super) const V: &str = "/v2.13";
@@ -122,6 +122,20 @@ impl Client {
             Err(failure) if !is(&failure, ALREADY_QUEUED) => return Err(failure),
             _ => {}
         }
+        self.lift(queue, task).await
+    }
+
+    pub(super) async fn queue_again(&self, queue: &QueueId, task: &TaskId, note: &StatusNote) -> Result<(), Failure> {
+        let StatusNote { reason, message, force: _ } = note;
+        let parameters = json!({ "queue": queue, "task": task, "status_reason": reason, "status_message": message });
+        // Not repeated here: by then another host may run it.
+        match self.session.call(&Request::json("tasks.enqueue", TASKS, &parameters).once()).await {
+            Err(failure) if !is(&failure, ALREADY_QUEUED) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn lift(&self, queue: &QueueId, task: &TaskId) -> Result<(), Failure> {
         match self.call("queues.move_task_to_front", V, &json!({ "queue": queue, "task": task })).await {
             Ok(_) => Ok(()),
             // Somebody took it in between.

@@ -25,6 +25,9 @@ pub struct Account {
     pub server_version: Option<String>,
 }
 
+/// How rustls says that the other side answered in plain text.
+const NOT_TLS: &str = "InvalidContentType";
+
 /// Why a login failed; each with the next step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrialError {
@@ -79,6 +82,9 @@ impl TrialError {
     pub fn next(&self) -> String {
         match self {
             Self::Unusable(_) => "correct it and try again".to_owned(),
+            Self::Unreachable { url, reason } if reason.contains(NOT_TLS) => {
+                format!("that port does not speak https; try --api-server {}", url.replacen("https:", "http:", 1))
+            }
             Self::Unreachable { url, .. } => match api_address(url) {
                 Some(api) => format!("try the API server's address, --api-server {api}"),
                 None => {

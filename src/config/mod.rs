@@ -19,6 +19,7 @@ mod reader;
 mod server;
 pub mod settings;
 mod unsupported;
+pub mod workers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use agent::{AgentConfig, PackageConfig, PackageManager};
 pub use environment::Environment;
 pub use origin::{ConfigError, ConfigErrors, Origin, Remark, Sourced};
-pub use own::{InstallerChoice, OwnConfig};
+pub use own::{InstallerChoice, MetricsChoice, OwnConfig};
 pub use reader::Described;
 pub use server::{Credentials, ServerConfig, Verify};
 
@@ -47,6 +48,8 @@ pub struct Flags {
     pub state_dir: Option<PathBuf>,
     /// `--socket PATH`.
     pub socket: Option<PathBuf>,
+    /// `--workers-dir DIR`.
+    pub workers_dir: Option<PathBuf>,
     /// `--local[=ADDR]`.
     pub local: Option<Option<SocketAddr>>,
 }
@@ -74,6 +77,8 @@ pub struct Config {
     pub state_dir: Sourced<PathBuf>,
     /// The control socket.
     pub socket: Sourced<PathBuf>,
+    /// Where workers are declared.
+    pub workers_dir: Sourced<PathBuf>,
     /// The embedded server is asked for, at this address if one was given. It wins over `server`.
     pub local: Option<Option<SocketAddr>>,
     /// This host, as the server knows it.
@@ -181,6 +186,8 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
     let Some(state_dir) = state_dir.filter(|_| errors.is_empty()) else { return Err(ConfigErrors { errors }) };
     let socket = places::socket(flags, environment, host, &state_dir.value);
     reader.describe("state_dir", state_dir.value.display().to_string(), &state_dir.origin);
+    let workers_dir = places::workers_dir(flags, environment, host, own.workers_dir.as_ref(), &state_dir.value);
+    reader.describe("workers_dir", workers_dir.value.display().to_string(), &workers_dir.origin);
     reader.describe("socket", socket.value.display().to_string(), &socket.origin);
     Ok(Config {
         unsupported: unsupported::remarks(&tree.root),
@@ -195,6 +202,7 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         local: flags.local,
         state_dir,
         socket,
+        workers_dir,
         server,
         agent,
         own,

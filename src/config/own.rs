@@ -2,6 +2,7 @@
 //! [`settings`](super::settings) has the keys, their defaults and meanings.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::hocon::{Kind, Position, Value};
-use super::origin::{ConfigError, Origin};
+use super::origin::{ConfigError, Origin, Sourced};
 use super::reader::Reader;
 use super::settings;
 use crate::domain::journal::Limits;
@@ -39,10 +40,23 @@ pub struct OwnConfig {
     pub keep_runs: u64,
     /// Instead of the system's host name.
     pub host_name: Option<String>,
+    /// None: they are not served.
+    pub metrics: Option<MetricsChoice>,
     /// An NVML that is not the system's; or CLEARMLD_NVML_LIBRARY.
     pub nvml_library: Option<PathBuf>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
+    /// Where workers are declared.
+    pub workers_dir: Option<Sourced<PathBuf>>,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsChoice {
+    /// On a unix socket beside the control socket, for the same operators.
+    Unix,
+    /// On loopback, for every user and task of this host.
+    Loopback(SocketAddr),
 }
 
 /// What installs packages.
@@ -150,12 +164,41 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         keep_runs_for: Duration::from_secs(number(reader, "clearmld.keep_runs_days", 0..=3650, 7) * 86_400),
         keep_runs: number(reader, "clearmld.keep_runs", 0..=1_000_000, 200),
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
+        metrics: metrics(reader),
         nvml_library: library.map(|found| PathBuf::from(found.value)),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
+        workers_dir: workers_dir(reader),
     }
 }
 
 fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {
     let lines_per_second = u32::try_from(lines_per_second).unwrap_or(u32::MAX);
     (lines_per_second > 0).then_some(Limits { lines_per_second, budget: budget_mib << 20 })
+}
+
+fn workers_dir(reader: &mut Reader<'_>) -> Option<Sourced<PathBuf>> {
+    const KEY: &str = "clearmld.workers_dir";
+    let found = reader.text(KEY, None)?;
+    if !found.value.starts_with('/') {
+        reader.error(found.origin, KEY, "it is no absolute path; begin it with /");
+        return None;
+    }
+    Some(Sourced { value: PathBuf::from(found.value), origin: found.origin })
+}
+
+fn metrics(reader: &mut Reader<'_>) -> Option<MetricsChoice> {
+    let found = reader.text("clearmld.metrics", None)?;
+    if found.value == "unix" {
+        return Some(MetricsChoice::Unix);
+    }
+    let problem = match found.value.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => return Some(MetricsChoice::Loopback(address)),
+        Ok(_) => {
+            "it is no loopback address, and metrics have no password: anybody in that network could read them; write \
+             \"unix\" or 127.0.0.1:PORT, and let a scraper on this host or a proxy with a password pass them on"
+        }
+        Err(_) => "it is neither \"unix\" nor an address with a port; write \"unix\" or \"127.0.0.1:9108\"",
+    };
+    reader.error(found.origin, "clearmld.metrics", problem);
+    None
 }

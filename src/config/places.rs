@@ -96,6 +96,40 @@ pub(super) fn socket(flags: &Flags, environment: &Environment, host: &Host, stat
     }
 }
 
+/// The flag, else clearmld.toml, else what systemd made for the unit, else the place for root or for this user. A demo in a
+/// state directory of its own must not have the installed daemon's workers.
+pub(super) fn workers_dir(
+    flags: &Flags,
+    environment: &Environment,
+    host: &Host,
+    own: Option<&Sourced<PathBuf>>,
+    state_dir: &Path,
+) -> Sourced<PathBuf> {
+    const NAME: &str = "workers.d";
+    if let Some(value) = flags.workers_dir.clone() {
+        return Sourced { value: absolute(value), origin: Origin::Flag("--workers-dir") };
+    }
+    if let Some(own) = own {
+        return own.clone();
+    }
+    if flags.state_dir.is_some() {
+        return Sourced { value: state_dir.join(NAME), origin: Origin::Flag("--state-dir") };
+    }
+    if let Some(directory) = of_systemd(environment, "CONFIGURATION_DIRECTORY") {
+        return Sourced { value: directory.value.join(NAME), origin: directory.origin };
+    }
+    if host.is_root {
+        return Sourced { value: host.etc.join(NAME), origin: Origin::Default };
+    }
+    let absolute = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let place = |directory: PathBuf| directory.join("clearmld").join(NAME);
+    match (absolute("XDG_CONFIG_HOME"), absolute("HOME")) {
+        (Some(home), _) => Sourced { value: place(home), origin: Origin::Variable("XDG_CONFIG_HOME".to_owned()) },
+        (None, Some(home)) => Sourced { value: place(home.join(".config")), origin: Origin::Default },
+        (None, None) => Sourced { value: state_dir.join(NAME), origin: Origin::Default },
+    }
+}
+
 /// systemd separates several directories by `:`; the first is meant.
 fn of_systemd(environment: &Environment, name: &str) -> Option<Sourced<PathBuf>> {
     let value = environment.text(name)?;

@@ -132,10 +132,23 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "Name of this host at the server. Without it, the system's host name.",
     },
     Setting {
+        key: "workers_dir",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Where workers are declared. Without it, /etc/clearmld/workers.d.",
+    },
+    Setting {
         key: "nvml_library",
         takes: Takes::Text,
         default: None,
         meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
+    },
+    Setting {
+        key: "metrics",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Where OpenMetrics are served: \"unix\" (metrics.sock beside the control socket) or a loopback address \
+                  such as \"127.0.0.1:9108\". Without it, nowhere.",
     },
     setting(
         "payload_sees_sdk_secrets",

@@ -62,10 +62,10 @@ fn nothing_configured_is_no_error_and_no_server() {
 
 #[test]
 fn an_nvml_that_is_not_the_systems_is_named_by_its_whole_path() {
-    let place = Place::new().file("clearmld.toml", "nvml_library = \"/opt/nvml.so\"\n");
+    let place = Place::new().file("etc/clearmld.toml", "nvml_library = \"/opt/nvml.so\"\n");
     assert_eq!(place.load().unwrap().own.nvml_library.as_deref(), Some(Path::new("/opt/nvml.so")));
     let place = place.variable("CLEARMLD_NVML_LIBRARY", "nvml.so");
-    assert!(place.errors().contains("clearmld.nvml_library: it is no absolute path"), "{}", place.errors());
+    assert!(place.errors().contains("CLEARMLD_NVML_LIBRARY: it is no absolute path"), "{}", place.errors());
 }
 
 #[test]
@@ -428,4 +428,16 @@ fn what_of_clearml_conf_is_documented_as_honoured_is_not_told_to_have_no_effect(
     for honoured in settings::HONOURED.iter().filter(|honoured| honoured.key.contains('.')) {
         assert!(unsupported::is_quiet(honoured.key), "{}", honoured.key);
     }
+}
+
+#[test]
+fn metrics_are_served_on_loopback_or_a_unix_socket_and_nowhere_else() {
+    let read = |text: &str| Place::new().file("clearml.conf", "").file("clearmld.toml", text);
+    assert_eq!(read("").load().unwrap().own.metrics, None);
+    assert_eq!(read("metrics = \"unix\"").load().unwrap().own.metrics, Some(MetricsChoice::Unix));
+    let loopback = "[::1]:9108".parse().unwrap();
+    assert_eq!(read("metrics = \"[::1]:9108\"").load().unwrap().own.metrics, Some(MetricsChoice::Loopback(loopback)));
+    let open = read("metrics = \"0.0.0.0:9108\"").errors();
+    assert!(open.contains("no loopback address, and metrics have no password"), "{open}");
+    assert!(read("metrics = \"localhost\"").errors().contains("neither \"unix\" nor an address"));
 }

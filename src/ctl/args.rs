@@ -28,7 +28,7 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or request, 3 not found, 4 denied, 5 clearmld is not \
-running, 6 timeout, 7 conflict with what is.";
+running, 6 timeout, 7 conflict with what is, 8 something to do (`plan --exit-code`).";
 
 const EVERYWHERE: &str = "Options of every command";
 
@@ -81,11 +81,21 @@ pub enum Command {
     Submit(Box<Submit>),
     /// Show what happens from now on, until interrupted
     Events(Events),
+    /// Watch workers, runs, GPUs and the host live; follow logs, stop and drain by keys
+    Top,
     /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
     Doctor,
     /// Help somebody far away to see what is wrong here
     #[command(subcommand)]
     Debug(Debug),
+    /// Show what `reload` would do: workers declared in workers.d, and settings; `+` add, `~` change, `-` remove, `!` refused
+    Plan {
+        /// Exit with 8 instead of 0 when there is something to do or something is refused
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Follow the files of this host: workers declared in workers.d, and settings. Running tasks are not touched
+    Reload,
     /// Take no more tasks on this host; what runs goes on
     Drain,
     /// Take tasks again after `drain`
@@ -99,7 +109,7 @@ impl Command {
         match self {
             // It waits for a person.
             Self::Init(_) => true,
-            Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
+            Self::Top | Self::Events(_) | Self::Run(Run::Logs(_)) | Self::Task(Task::Log(_)) => true,
             Self::Submit(submit) => submit.follow,
             Self::Status
             | Self::Doctor
@@ -109,6 +119,8 @@ impl Command {
             | Self::Gpu(_)
             | Self::Queue(_)
             | Self::Task(_)
+            | Self::Plan { .. }
+            | Self::Reload
             | Self::Drain
             | Self::Resume => false,
         }

@@ -8,6 +8,7 @@ use super::connection;
 use super::console::Console;
 use super::failure::Failure;
 use super::render::table::Look;
+use super::top;
 
 mod debug;
 mod doctor;
@@ -15,6 +16,7 @@ mod gpu;
 mod host;
 mod init;
 mod patience;
+mod reload;
 mod run;
 mod submit;
 mod task;
@@ -51,12 +53,15 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Status
         | Command::Doctor
         | Command::Debug(_)
+        | Command::Top
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Gpu(_)
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
+        | Command::Plan { .. }
+        | Command::Reload
         | Command::Drain
         | Command::Resume => None,
     };
@@ -66,6 +71,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Init(asked) => return init::run(&cli.global, asked, console).await,
         Command::Doctor => return doctor::run(socket, console).await,
         Command::Debug(asked) => return debug::run(asked, socket, console).await,
+        Command::Top => return top::run(socket, console.colour).await,
         Command::Status
         | Command::Worker(_)
         | Command::Run(_)
@@ -74,6 +80,8 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Submit(_)
         | Command::Gpu(_)
         | Command::Events(_)
+        | Command::Plan { .. }
+        | Command::Reload
         | Command::Drain
         | Command::Resume => {}
     }
@@ -81,8 +89,10 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
     let desk = Desk { channel, console };
     match &cli.command {
         // They have had their answers above.
-        Command::Init(_) | Command::Doctor | Command::Debug(_) => Ok(()),
+        Command::Init(_) | Command::Doctor | Command::Debug(_) | Command::Top => Ok(()),
         Command::Status => host::status(&desk).await,
+        Command::Plan { exit_code } => reload::plan(&desk, *exit_code).await,
+        Command::Reload => reload::reload(&desk).await,
         Command::Drain => host::drain(&desk).await,
         Command::Resume => host::resume(&desk).await,
         Command::Events(_) => host::events(&desk).await,

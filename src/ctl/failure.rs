@@ -16,6 +16,7 @@ pub(super) const DENIED: u8 = 4;
 pub(super) const NOT_RUNNING: u8 = 5;
 const TIMEOUT: u8 = 6;
 pub(super) const CONFLICT: u8 = 7;
+const SOMETHING_TO_DO: u8 = 8;
 
 /// See host.proto: what a message and its trailer look like.
 const NEXT: &str = ". Next: ";
@@ -48,6 +49,10 @@ pub(super) enum Failure {
     Setup { what: String, next: String, code: u8 },
     /// `doctor` found something.
     Unwell { failed: usize },
+    /// `plan --exit-code`.
+    SomethingToDo,
+    /// `reload`: so many files could not be followed.
+    NotAllDone { count: usize },
     /// This process.
     Runtime { why: String },
 }
@@ -71,7 +76,12 @@ impl Failure {
             Self::Timeout { .. } => TIMEOUT,
             Self::Refused(status) if reason(status) == Some("closing") => NOT_RUNNING,
             Self::Refused(status) => of_code(status.code()),
-            Self::Output(_) | Self::TaskEnded { .. } | Self::Unwell { .. } | Self::Runtime { .. } => FAILED,
+            Self::SomethingToDo => SOMETHING_TO_DO,
+            Self::Output(_)
+            | Self::TaskEnded { .. }
+            | Self::Unwell { .. }
+            | Self::NotAllDone { .. }
+            | Self::Runtime { .. } => FAILED,
         }
     }
 
@@ -89,6 +99,8 @@ impl Failure {
             | Self::TaskEnded { .. }
             | Self::Setup { .. }
             | Self::Unwell { .. }
+            | Self::SomethingToDo
+            | Self::NotAllDone { .. }
             | Self::Runtime { .. } => false,
         }
     }
@@ -138,6 +150,13 @@ impl Failure {
                 let things = if *failed == 1 { "one thing is".to_owned() } else { format!("{failed} things are") };
                 (format!("{things} wrong with this host"), "do what stands beside each, and ask again".to_owned())
             }
+            Self::SomethingToDo => {
+                ("the files say something else than what is".to_owned(), "take it with `clearmlctl reload`".to_owned())
+            }
+            Self::NotAllDone { count } => (
+                format!("{count} could not be followed (marked ! above); all else is done"),
+                "correct the files, look with `clearmlctl plan`, and reload again".to_owned(),
+            ),
             Self::Runtime { why } => (format!("cannot start: {why}"), "look at the limits of this shell".to_owned()),
         }
     }

@@ -17,6 +17,7 @@ mod connection;
 mod console;
 mod failure;
 mod render;
+mod top;
 
 use args::Cli;
 use console::Console;

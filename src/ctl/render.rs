@@ -1,6 +1,7 @@
 //! Answers as tables for people ([`table`]) and as JSON for programs ([`json`]). Text that came from a server, a task
 //! or a program passes [`text`] or [`stream`] before it reaches a terminal.
 
+pub(super) mod changes;
 pub(super) mod findings;
 pub(super) mod gpus;
 pub(super) mod json;

@@ -27,6 +27,10 @@ pub struct Arguments {
     /// The control socket [default: /run/clearmld/clearmld.sock, or in the runtime directory of an ordinary user]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Workers to declare, one a *.toml file [default: /etc/clearmld/workers.d; in the state directory with --state-dir;
+    /// in ~/.config/clearmld of an ordinary user]
+    #[arg(long, value_name = "DIR")]
+    pub workers_dir: Option<PathBuf>,
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
     #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     pub local: Option<Option<SocketAddr>>,
@@ -36,7 +40,7 @@ pub struct Arguments {
 }
 
 impl From<Arguments> for Flags {
-    fn from(Arguments { config, state_dir, socket, local, check_credentials: _ }: Arguments) -> Self {
-        Self { config, state_dir, socket, local }
+    fn from(Arguments { config, state_dir, socket, workers_dir, local, check_credentials: _ }: Arguments) -> Self {
+        Self { config, state_dir, socket, workers_dir, local }
     }
 }

@@ -2,6 +2,7 @@
 //! control socket is bound, the ledger is adopted, READY is said; only then is the server asked for anything.
 
 mod arguments;
+mod declared;
 mod ends;
 mod plan;
 mod seeing;
@@ -20,16 +21,19 @@ use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::handover::Isolation;
 use crate::domain::notice::Notice;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
-use crate::engine::ports::{ClearMl, Desk, Store as _, StoreError};
+use crate::engine::ports::{ClearMl, Desk, Figures, Store as _, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
+use crate::host::figures::HostGauges;
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
 use crate::host::nvml::{NvmlGpus, Places};
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
+use crate::metrics::Sources;
 use crate::server::{self, LocalServer, StartError};
 
 pub use arguments::Arguments;
+use declared::Files;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 pub use trial::check_credentials;
@@ -107,6 +111,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     settings.remarks.extend(not_isolated);
     // Looked at from here on, beside everything else: a driver may take its time.
     let gpus = NvmlGpus::start(plan.nvml_library.clone(), Places::default()).map_err(DaemonError::Thread)?;
+    let metered = store.clone();
     let ends = Ends { launcher: Arc::clone(&launcher) };
     let world = World {
         clearml,
@@ -115,6 +120,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         store,
         outfitter: Arc::new(outfits),
         gpus: Arc::new(gpus),
+        declarations: Arc::new(Files { flags: plan.flags.clone(), workers: plan.workers_dir.clone() }),
         clock: Arc::new(clock::HostClock),
     };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
@@ -122,7 +128,10 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     for remark in engine.remarks() {
         tracing::warn!("{remark}");
     }
-    let seeing = seeing::seeing(&plan, local.as_ref(), checks);
+    let figures: Arc<dyn Figures> = Arc::new(HostGauges::new(root.clone()));
+    let sources = Sources { handle: handle.clone(), figures: Arc::clone(&figures), store: metered };
+    let _metrics = seeing::metrics(&plan, sources).await;
+    let seeing = seeing::seeing(&plan, local.as_ref(), checks, figures);
     let door = Door { listening, handle: handle.clone(), desk, state, seeing, inside: api::access::inside_a_run };
     attend(engine, handle, door, (signals, &plan), (ends, client)).await?;
     if let Some(local) = local {
@@ -164,7 +173,7 @@ async fn attend(
     let watching = async {
         // Cancel-safe: whichever is first, the daemon ends, and none of the others is polled again.
         tokio::select! {
-            () = signals.shutdown(plan) => {}
+            () = signals.shutdown(&handle) => {}
             () = notify::watchdog(pulse) => {}
             () = announcing => {}
             () = greeting => {}

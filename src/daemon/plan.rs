@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 
 use crate::clearml::{ClientConfig, ClientCredentials, Verify};
 use crate::config::{
-    self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, ServerConfig, Sourced,
+    self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, MetricsChoice, ServerConfig, Sourced,
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// Where the control socket is.
     pub socket: PathBuf,
+    /// Where workers are declared.
+    pub workers_dir: PathBuf,
     /// Which server.
     pub server: Server,
     /// Why there is none, with the next step.
@@ -64,6 +67,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// clearml.conf and what it includes.
     pub secret_files: Vec<PathBuf>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<MetricsChoice>,
     /// Every setting, printable, and where it comes from.
     pub described: Vec<config::Described>,
     /// What of the configuration has no effect or should be looked at.
@@ -186,7 +191,9 @@ impl Plan {
         let (described, secrets) = (config.describe(), config.secrets());
         let remarks = config.warnings.iter().chain(&config.unsupported).map(ToString::to_string).collect();
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
-        let Config { state_dir, socket, local, server, agent, own, unconfigured, .. } = config;
+        let comparable = described.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
+        let files = digest(&config);
+        let Config { state_dir, socket, workers_dir, local, server, agent, own, unconfigured, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -199,6 +206,8 @@ impl Plan {
             longest_callback: agent.abort_callback_max_timeout,
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
             keep_runs_for: own.keep_runs_for,
+            described: comparable,
+            files,
             ..Settings::default()
         };
         let server = match (local, server) {
@@ -217,6 +226,7 @@ impl Plan {
         Self {
             state_dir: state_dir.value,
             socket: socket.value,
+            workers_dir: workers_dir.value,
             server,
             not_configured,
             verify,
@@ -225,6 +235,7 @@ impl Plan {
             users: UserPolicy { default: own.run_as, fallback_uid: *own.uids.start() },
             hidden,
             secret_files,
+            metrics: own.metrics,
             described,
             remarks,
             secrets,
@@ -255,10 +266,27 @@ impl Plan {
         }
     }
 
-    /// For SIGHUP.
-    pub(super) fn check_again(&self) -> Result<(), PlanError> {
-        Ok(config::load(&self.flags, &Environment::of_this_process()).map(drop)?)
+    /// For a reload; what has no effect was said at the start.
+    ///
+    /// # Errors
+    /// See [`Plan::read`].
+    pub(super) fn read_again(flags: Flags) -> Result<Self, PlanError> {
+        let environment = Environment::of_this_process();
+        let config = config::load(&flags, &environment)?;
+        Ok(Self::of(flags, config, &environment))
     }
+}
+
+/// Of what the configuration was read from. One file that has gone meanwhile is as good as another content.
+fn digest(config: &Config) -> String {
+    let mut digest = Sha256::new();
+    for file in config.file.iter().map(|file| &file.value).chain(&config.included).chain(&config.own_file) {
+        digest.update(file.as_os_str().as_encoded_bytes());
+        digest.update([0]);
+        digest.update(std::fs::read(file).unwrap_or_default());
+        digest.update([0]);
+    }
+    format!("{:x}", digest.finalize())
 }
 
 /// The configuration, wherever it is: it may hold the key pair, and be readable for more users than it should be.

@@ -1,11 +1,10 @@
-//! SIGTERM and SIGINT end the daemon; SIGHUP has it read its configuration again.
+//! SIGTERM and SIGINT end the daemon; SIGHUP has it follow the operator's files again, as `clearmlctl reload` does.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Plan;
-use crate::domain::notice::Notice;
+use crate::engine::handle::Handle;
 use crate::host::notify;
 
 /// Listening from before READY on: a signal that comes early is not lost.
@@ -26,29 +25,25 @@ impl Signals {
     }
 
     /// Returns when the daemon is to end.
-    pub(super) async fn shutdown(&mut self, plan: &Plan) {
+    pub(super) async fn shutdown(&mut self, handle: &Handle) {
         loop {
             // Cancel-safe: a signal that is not taken now is taken in the next turn.
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(plan),
+                _ = self.hangup.recv() => reload(handle).await,
             }
         }
     }
 }
 
-/// The configuration is read and checked whole; what it says counts from the next start on. A broken one is reported,
-/// and the daemon serves on with what it has.
-fn reload(plan: &Plan) {
+/// The engine logs each change. What is broken is named, and goes on as it was.
+async fn reload(handle: &Handle) {
     notify::reloading();
-    match plan.check_again() {
-        Ok(()) => {
-            tracing::info!("the configuration is well-formed; restart clearmld to use what has changed (runs go on)")
-        }
-        Err(errors) => {
-            tracing::error!(MESSAGE_ID = Notice::ConfigurationKept.id(), "the configuration was not taken:\n{errors}")
-        }
+    match handle.reload().await {
+        Ok(done) if done.is_calm() => tracing::info!("reload: the files say what is; nothing to do"),
+        Ok(_) => tracing::info!("reload: done"),
+        Err(error) => tracing::error!("reload: {error}"),
     }
     notify::reloaded();
 }

@@ -2,7 +2,9 @@
 //! tested as data.
 
 pub mod cause;
+pub mod declared;
 pub mod diagnosis;
+pub mod figures;
 pub mod gpu;
 pub mod handover;
 pub mod ids;
@@ -13,6 +15,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod notice;
+pub mod requeue;
 pub mod run;
 pub mod schedule;
 pub mod script;

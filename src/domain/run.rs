@@ -11,6 +11,7 @@ use super::gpu::GpuClaim;
 use super::handover::{ExitRecord, ProcessIdentity, StopRequest};
 use super::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use super::lease::{Lease, Unit};
+use super::requeue::Requeue;
 use super::worker::QueueRef;
 
 /// Version of a Run's file in the ledger.
@@ -40,6 +41,9 @@ pub struct RunRecord {
     pub claimed: UnixMillis,
     /// A stop, once seen, is never forgotten: a later `tasks.started` wipes it at the server.
     pub stop: Option<StopRequest>,
+    /// Whether the task goes back to its queue when the host goes down under it: as its Worker said when it was claimed.
+    #[serde(default)]
+    pub requeue_on_host_loss: bool,
     /// Where it is.
     pub phase: Phase,
 }
@@ -95,6 +99,9 @@ pub struct Exited {
     pub at: UnixMillis,
     /// When it had started, if it had.
     pub started: Option<UnixMillis>,
+    /// The task goes back to its queue: how far that is.
+    #[serde(default)]
+    pub requeue: Option<Requeue>,
 }
 
 /// See [`Phase::Settled`].
@@ -123,7 +130,20 @@ impl RunRecord {
     ) -> Self {
         let (task_name, units, stop) = (String::new(), Vec::new(), None);
         let phase = Phase::Claimed(Claimed { popped: false, announced: false });
-        Self { version: VERSION, id, worker, queue, task, task_name, gpus, units, claimed, stop, phase }
+        Self {
+            version: VERSION,
+            id,
+            worker,
+            queue,
+            task,
+            task_name,
+            gpus,
+            units,
+            claimed,
+            stop,
+            requeue_on_host_loss: false,
+            phase,
+        }
     }
 
     /// What it is lent, or was.

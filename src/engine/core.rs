@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod declared;
 mod disk;
 mod events;
 mod gpus;
@@ -67,6 +68,15 @@ pub enum News {
         /// Why.
         reason: StopReason,
     },
+    /// The queues of a declared Worker were looked up.
+    Located {
+        /// Whose.
+        worker: WorkerName,
+        /// What was looked for.
+        names: Vec<String>,
+        /// Its queues, or why not.
+        found: Result<Vec<QueueRef>, super::handle::EngineError>,
+    },
     /// The queues of a Worker that is being added are known.
     Resolved {
         /// The Worker.
@@ -86,6 +96,8 @@ struct Slot {
     record: RunRecord,
     progress: Option<Progress>,
     stop: watch::Sender<Option<StopRequest>>,
+    /// Found without a shim: the server must not hear that we run the task, since another host may by now.
+    orphaned: bool,
 }
 
 /// A Worker, as the core holds it.
@@ -98,13 +110,23 @@ struct Post {
     /// When it became idle, by a counter: who has waited longest asks first.
     idle_since: u64,
     problem: Option<String>,
+    /// What its file has made of it meanwhile.
+    pending: Option<declared::Pending>,
+    /// Its queues are to be looked up.
+    search: Option<declared::Search>,
+}
+
+impl Post {
+    fn new(worker: Worker, idle_since: u64) -> Self {
+        Self { worker, active: None, cursor: 0, idle_since, problem: None, pending: None, search: None }
+    }
 }
 
 /// The loop's state.
 #[derive(Debug)]
 pub struct Core {
     world: World,
-    settings: Arc<Settings>,
+    settings: watch::Sender<Arc<Settings>>,
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
@@ -113,6 +135,8 @@ pub struct Core {
     closing: bool,
     since: UnixMillis,
     remarks: Vec<String>,
+    /// Files of declared Workers that cannot be followed, each a sentence.
+    refused: Vec<String>,
     /// Why the disk hinders us, in a sentence.
     disk: Option<String>,
     /// What was last said of the server: whether it answers.
@@ -136,7 +160,7 @@ impl Core {
     /// Restores what the ledger knows: leases before anything else, so that nothing is lent twice.
     pub(super) async fn adopt(
         world: World,
-        settings: Arc<Settings>,
+        settings: watch::Sender<Arc<Settings>>,
         demand: watch::Sender<Demand>,
     ) -> Result<(Self, Handle), StoreError> {
         let loaded = world.store.load().await?;
@@ -154,6 +178,7 @@ impl Core {
             closing: false,
             since,
             remarks: loaded.set_aside,
+            refused: Vec::new(),
             disk: None,
             answers: None,
             turns: 0,
@@ -170,7 +195,7 @@ impl Core {
             errands: JoinSet::new(),
         };
         for worker in loaded.workers {
-            let post = Post { active: None, cursor: 0, idle_since: 0, problem: None, worker };
+            let post = Post::new(worker, 0);
             core.posts.insert(post.worker.name.clone(), post);
         }
         for record in loaded.runs {
@@ -189,7 +214,8 @@ impl Core {
             }
         }
         let stop = watch::Sender::new(record.stop.clone());
-        self.runs.insert(record.id.clone(), Slot { record, progress: None, stop });
+        let orphaned = matches!(&record.phase, Phase::Running(running) if !self.world.launcher.alive(&running.shim));
+        self.runs.insert(record.id.clone(), Slot { record, progress: None, stop, orphaned });
     }
 
     pub(super) fn remarks(&self) -> &[String] {
@@ -215,6 +241,8 @@ impl Core {
         for record in unfinished {
             self.drive(record, true);
         }
+        self.reload(true).await;
+        self.look_up_queues();
         self.publish();
         tokio::pin!(shutdown);
         let mut beat = interval(Duration::from_secs(2));
@@ -236,6 +264,8 @@ impl Core {
                     self.prune().await;
                 }
             }
+            self.catch_up().await;
+            self.look_up_queues();
             self.turns += 1;
             if self.idle_posts().next().is_none() {
                 self.polled = Instant::now();
@@ -259,7 +289,7 @@ impl Core {
         let worker = self.posts.get(&record.worker).map(|post| &post.worker);
         let terms = worker.map(|worker| Terms { user: worker.user.clone(), limits: worker.limits }).unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
-        let (world, settings) = (self.world.clone(), Arc::clone(&self.settings));
+        let (world, settings) = (self.world.clone(), Arc::clone(&self.settings.borrow()));
         let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);
         self.drives.spawn(drive.run());
     }
@@ -293,6 +323,7 @@ impl Core {
             News::Stop { run, reason } => {
                 self.stop(&run, reason, None);
             }
+            News::Located { worker, names, found } => self.located(&worker, &names, found).await,
             News::Resolved { draft, queues, reply } => {
                 let added = match queues {
                     Ok(queues) => self.add(draft, queues).await,
@@ -346,7 +377,7 @@ impl Core {
         if !slot.record.holds_lease() {
             return false;
         }
-        let grace = grace.unwrap_or(self.settings.grace);
+        let grace = grace.unwrap_or(self.settings.borrow().grace);
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         let moved = slot.stop.send_if_modified(|current| match current {
             None => {
@@ -380,8 +411,9 @@ impl Core {
             })
             .collect();
         settled.sort();
-        let surplus = settled.len().saturating_sub(self.settings.keep_runs);
-        let longest = u64::try_from(self.settings.keep_runs_for.as_millis()).unwrap_or(u64::MAX);
+        let settings = Arc::clone(&self.settings.borrow());
+        let surplus = settled.len().saturating_sub(settings.keep_runs);
+        let longest = u64::try_from(settings.keep_runs_for.as_millis()).unwrap_or(u64::MAX);
         let oldest = UnixMillis(self.world.clock.now().0.saturating_sub(longest));
         let old = settled.into_iter().enumerate().filter(|(rank, (at, _))| *rank < surplus || *at < oldest);
         for (_, (_, run)) in old {
@@ -410,7 +442,7 @@ impl Core {
                 .flat_map(|post| post.worker.queues.iter().map(|queue| queue.id.clone()))
                 .collect(),
             workers: self.posts.values().map(|post| self.worker_demand(post)).collect(),
-            tasks: self.runs.values().filter(|slot| announced(&slot.record)).map(task_demand).collect(),
+            tasks: self.runs.values().filter(|slot| announced(slot)).map(task_demand).collect(),
         };
         self.demand.send_if_modified(|current| {
             let moved = *current != demand;
@@ -420,10 +452,10 @@ impl Core {
     }
 
     fn worker_demand(&self, post: &Post) -> WorkerDemand {
-        let record = post.active.as_ref().and_then(|run| self.runs.get(run)).map(|slot| &slot.record);
-        let task =
-            record.filter(|record| announced(record)).map(|record| (record.task.clone(), record.queue.id.clone()));
-        let present = post.active.is_some() || post.worker.intent == crate::domain::worker::Intent::Active;
+        let slot = post.active.as_ref().and_then(|run| self.runs.get(run)).filter(|slot| announced(slot));
+        let task = slot.map(|slot| (slot.record.task.clone(), slot.record.queue.id.clone()));
+        let active = post.worker.intent == crate::domain::worker::Intent::Active && !post.worker.queues.is_empty();
+        let present = post.active.is_some() || active;
         let queues = post.worker.queues.iter().map(|queue| queue.id.clone()).collect();
         let gpus = post.worker.gpus.clone();
         WorkerDemand { name: post.worker.name.clone(), queues, gpus, task, present }
@@ -431,10 +463,10 @@ impl Core {
 }
 
 /// Whether the server was told that we have the task.
-fn announced(record: &RunRecord) -> bool {
-    match &record.phase {
+fn announced(slot: &Slot) -> bool {
+    match &slot.record.phase {
         Phase::Claimed(claimed) => claimed.announced,
-        Phase::Prepared(_) | Phase::Running(_) => true,
+        Phase::Prepared(_) | Phase::Running(_) => !slot.orphaned,
         Phase::Exited(_) | Phase::Settled(_) => false,
     }
 }

@@ -3,6 +3,7 @@
 
 mod claim;
 mod feedback;
+mod requeue;
 mod settle;
 mod supervise;
 
@@ -185,7 +186,7 @@ impl Drive {
     }
 
     fn exited(&self, cause: Cause) -> Phase {
-        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None })
+        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None, requeue: None })
     }
 
     fn broken(&self, broken: Broken) -> Phase {

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::ports::{LauncherDescription, ServerError, ServerIdentity};
-use crate::domain::gpu::{GpuClaim, GpuId};
+pub use super::reload::{Reload, SettingChange};
+use crate::domain::gpu::GpuId;
 use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
-use crate::domain::limits::Limits;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
+pub use crate::domain::worker::WorkerDraft;
 
 /// Why a command was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,25 +55,6 @@ pub enum EngineError {
     /// The daemon is going down.
     #[error("clearmld is shutting down")]
     Closing,
-}
-
-/// `worker add`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WorkerDraft {
-    /// None: by the rules of clearml-agent.
-    pub name: Option<WorkerName>,
-    /// Names or ids, in order; empty for the server's default queue.
-    pub queues: Vec<String>,
-    /// None: all GPUs that the host has, else CPU.
-    pub gpus: Option<GpuClaim>,
-    /// The payload's user.
-    pub user: Option<String>,
-    /// What each Run may use at most.
-    pub limits: Limits,
-    /// Round robin.
-    pub order_fairness: bool,
-    /// Make queues that do not exist.
-    pub create_queue: bool,
 }
 
 /// `status`.
@@ -157,6 +139,8 @@ pub struct WorkerView {
     pub activity: WorkerActivity,
     /// What hinders it (a queue that is gone, …), in a sentence.
     pub problem: Option<String>,
+    /// What becomes of it when its Run has ended, since its file says so, in a sentence.
+    pub pending: Option<String>,
 }
 
 /// A Run, for showing.
@@ -217,6 +201,8 @@ pub enum Command {
     StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
     Drain(Reply<()>),
     Resume(Reply<()>),
+    Plan(Reply<Reload>),
+    Reload(Reply<Reload>),
     Close(Reply<()>),
 }
 
@@ -234,6 +220,8 @@ impl fmt::Debug for Command {
             Self::StopRun { .. } => "StopRun",
             Self::Drain(_) => "Drain",
             Self::Resume(_) => "Resume",
+            Self::Plan(_) => "Plan",
+            Self::Reload(_) => "Reload",
             Self::Close(_) => "Close",
         })
     }
@@ -391,6 +379,23 @@ impl Handle {
     /// When it cannot be made durable.
     pub async fn resume(&self) -> Result<(), EngineError> {
         self.ask(Command::Resume).await
+    }
+
+    /// What [`Handle::reload`] would do now.
+    ///
+    /// # Errors
+    /// See [`Handle::status`]. What cannot be read is part of the answer.
+    pub async fn plan(&self) -> Result<Reload, EngineError> {
+        self.ask(Command::Plan).await
+    }
+
+    /// Follows the operator's files: declared Workers, and the settings that take effect without a restart. Running tasks
+    /// are not touched. What was done, and what was not.
+    ///
+    /// # Errors
+    /// See [`Handle::status`].
+    pub async fn reload(&self) -> Result<Reload, EngineError> {
+        self.ask(Command::Reload).await
     }
 
     /// No more tasks are taken until the daemon ends, which is soon. Everything else goes on. Not durable.

@@ -5,19 +5,21 @@
 //! it acts on it. [`watch`] asks the server for the state of all running tasks at once, [`report`] tells it of our
 //! Workers, [`ship`] brings a Run's output there. The world is reached through [`ports`] only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
 use handle::ServerLink;
-use ports::{ClearMl, Clock, Gpus, Launcher, Machine, Outfitter, Store};
+use ports::{ClearMl, Clock, Declarations, Gpus, Launcher, Machine, Outfitter, Store};
 
 pub mod core;
 pub mod drive;
 pub mod handle;
 pub mod poll;
 pub mod ports;
+pub mod reload;
 pub mod report;
 pub mod ship;
 pub mod watch;
@@ -37,6 +39,8 @@ pub struct World {
     pub outfitter: Arc<dyn Outfitter>,
     /// The host's GPUs.
     pub gpus: Arc<dyn Gpus>,
+    /// What the operator has written into files.
+    pub declarations: Arc<dyn Declarations>,
     /// Time and chance.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,6 +72,10 @@ pub struct Settings {
     pub state_id: crate::domain::ids::StateId,
     /// Further sentences for `status`.
     pub remarks: Vec<String>,
+    /// Every setting that was read, printable, for telling what a reload finds changed.
+    pub described: BTreeMap<String, String>,
+    /// A digest of the files that they came from: secrets look the same before and after.
+    pub files: String,
 }
 
 impl Default for Settings {
@@ -85,6 +93,8 @@ impl Default for Settings {
             keep_runs_for: Duration::from_secs(30 * 24 * 3600),
             state_id: crate::domain::ids::StateId::new("unset").unwrap_or_else(|_| unreachable!("a plain word")),
             remarks: Vec::new(),
+            described: BTreeMap::new(),
+            files: String::new(),
         }
     }
 }
@@ -117,7 +127,7 @@ impl Backoff {
 pub struct Engine {
     core: core::Core,
     world: World,
-    settings: Arc<Settings>,
+    settings: channel::Receiver<Arc<Settings>>,
     machine: Box<dyn Machine>,
     demand: channel::Receiver<poll::Demand>,
 }
@@ -132,9 +142,9 @@ impl Engine {
         settings: Settings,
         machine: Box<dyn Machine>,
     ) -> Result<(Self, handle::Handle), ports::StoreError> {
-        let settings = Arc::new(settings);
+        let (settings_in, settings) = channel::channel(Arc::new(settings));
         let (demand_in, demand) = channel::channel(poll::Demand::default());
-        let (core, handle) = core::Core::adopt(world.clone(), Arc::clone(&settings), demand_in).await?;
+        let (core, handle) = core::Core::adopt(world.clone(), settings_in, demand_in).await?;
         Ok((Self { core, world, settings, machine, demand }, handle))
     }
 
@@ -158,9 +168,9 @@ impl Engine {
         let Self { core, world, settings, machine, demand } = self;
         let news = core.news_sender();
         let mut side = tokio::task::JoinSet::new();
-        side.spawn(poll::run(Arc::clone(&world.clearml), Arc::clone(&settings), demand.clone(), news.clone()));
-        side.spawn(watch::run(Arc::clone(&world.clearml), Arc::clone(&settings), demand.clone(), news));
-        side.spawn(report::run(world.clone(), Arc::clone(&settings), demand.clone(), machine));
+        side.spawn(poll::run(Arc::clone(&world.clearml), settings.clone(), demand.clone(), news.clone()));
+        side.spawn(watch::run(Arc::clone(&world.clearml), settings.clone(), demand.clone(), news));
+        side.spawn(report::run(world.clone(), settings, demand.clone(), machine));
         // Whichever ends first, the other is dropped where it is: the ledger bears that at any point.
         let ended = tokio::select! {
             () = core.run(shutdown) => Ok(()),

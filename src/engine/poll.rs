@@ -57,11 +57,12 @@ pub const NOTE_LEVEL: LogLevel = LogLevel::Info;
 /// Polls for ever.
 pub async fn run(
     clearml: Arc<dyn ClearMl>,
-    settings: Arc<Settings>,
+    settings: watch::Receiver<Arc<Settings>>,
     mut demand: watch::Receiver<Demand>,
     news: mpsc::Sender<News>,
 ) {
-    let calm = || Backoff::new(settings.poll_interval.max(Duration::from_secs(1)), Duration::from_secs(60));
+    let interval = || settings.borrow().poll_interval;
+    let calm = || Backoff::new(interval().max(Duration::from_secs(1)), Duration::from_secs(60));
     let mut backoff = calm();
     loop {
         let (queues, eager): (Vec<QueueId>, u64) = {
@@ -78,7 +79,7 @@ pub async fn run(
         let pause = match &answer {
             Ok(_) => {
                 backoff = calm();
-                settings.poll_interval
+                interval()
             }
             Err(_) => backoff.step(),
         };

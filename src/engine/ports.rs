@@ -1,7 +1,9 @@
 //! The few doors through which the engine reaches the world.
 
+mod declarations;
 mod desk;
 mod diagnosis;
+mod figures;
 mod gpus;
 mod launch;
 mod server;
@@ -9,8 +11,10 @@ mod store;
 
 use std::fmt;
 
+pub use declarations::{Declarations, Reading};
 pub use desk::{Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, QueueMove, Submission, TaskFilter};
 pub use diagnosis::Check;
+pub use figures::Figures;
 pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{

@@ -25,13 +25,14 @@ struct Told {
 /// Reports for ever: at once when a Worker's state changes, and every interval with figures.
 pub async fn run(
     world: World,
-    settings: Arc<Settings>,
+    settings: watch::Receiver<Arc<Settings>>,
     mut demand: watch::Receiver<Demand>,
     mut machine: Box<dyn Machine>,
 ) {
     let mut told: HashMap<WorkerName, Told> = HashMap::new();
     let mut pinged: HashMap<TaskId, Instant> = HashMap::new();
     loop {
+        let settings = Arc::clone(&settings.borrow());
         let wanted = demand.borrow_and_update().clone();
         leave(&world, &mut told, &wanted).await;
         let due = due(&told, &wanted.workers, settings.report_interval);

@@ -21,13 +21,15 @@ use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::TaskStatus;
 use crate::domain::worker::Worker;
-use crate::fakes::{FakeClearMl, FakeGpus, FakeLauncher, FakeMachine, FakeOutfitter};
+use crate::fakes::{FakeClearMl, FakeDeclarations, FakeGpus, FakeLauncher, FakeMachine, FakeOutfitter};
 use crate::host::clock::HostClock;
 use crate::host::store::{FileStore, StateDirectory};
 
 mod crash;
+mod declared;
 mod gpus;
 mod life;
+mod requeue;
 mod workers;
 
 /// What outlives a daemon: the disk, the programs, the server.
@@ -36,6 +38,11 @@ struct Host {
     clearml: Arc<FakeClearMl>,
     launcher: Arc<FakeLauncher>,
     gpus: Arc<FakeGpus>,
+    declarations: Arc<FakeDeclarations>,
+}
+
+fn settings() -> Settings {
+    Settings { host: "host".into(), keep_runs: 50, ..Settings::default() }
 }
 
 /// A daemon's life.
@@ -48,12 +55,21 @@ struct Daemon {
 impl Host {
     fn new() -> Self {
         let disk = tempfile::tempdir().expect("a directory");
-        Self { disk, clearml: Arc::default(), launcher: Arc::default(), gpus: Arc::default() }
+        let declarations = Arc::new(FakeDeclarations::default());
+        declarations.set(settings());
+        Self { disk, clearml: Arc::default(), launcher: Arc::default(), gpus: Arc::default(), declarations }
     }
 
     fn store(&self) -> FileStore {
-        let directory = StateDirectory::open(&self.disk.path().join("state"), StateId::new("s").expect("an id"));
-        FileStore::new(directory.expect("nobody else has it"))
+        let place = self.disk.path().join("state");
+        for _ in 0..200 {
+            if let Ok(directory) = StateDirectory::open(&place, StateId::new("s").expect("an id")) {
+                return FileStore::new(directory);
+            }
+            // A thread of the daemon before is at its last write. Its time is not paused.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nobody else has it");
     }
 
     async fn start(&self) -> Daemon {
@@ -68,10 +84,10 @@ impl Host {
             store,
             outfitter: Arc::new(FakeOutfitter { caches: self.disk.path().join("cache") }),
             gpus: self.gpus.clone(),
+            declarations: self.declarations.clone(),
             clock: Arc::new(HostClock),
         };
-        let settings = Settings { host: "host".into(), keep_runs: 50, ..Settings::default() };
-        let (engine, handle) = Engine::adopt(world, settings, Box::new(FakeMachine)).await.expect("adopted");
+        let (engine, handle) = Engine::adopt(world, settings(), Box::new(FakeMachine)).await.expect("adopted");
         let (bye, shutdown) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test owns it")]
         let task = tokio::spawn(async {

@@ -17,13 +17,13 @@ use crate::domain::verdict::Memory;
 /// Watches for ever.
 pub async fn run(
     clearml: Arc<dyn ClearMl>,
-    settings: Arc<Settings>,
+    settings: watch::Receiver<Arc<Settings>>,
     mut demand: watch::Receiver<Demand>,
     news: mpsc::Sender<News>,
 ) {
     let began = Instant::now();
     let mut memories: HashMap<RunId, Memory> = HashMap::new();
-    let calm = || Backoff::new(settings.watch_interval, Duration::from_secs(60));
+    let calm = || Backoff::new(settings.borrow().watch_interval, Duration::from_secs(60));
     let mut backoff = calm();
     loop {
         let tasks = demand.borrow_and_update().tasks.clone();
@@ -43,14 +43,14 @@ pub async fn run(
                 for task in &tasks {
                     let memory = memories.entry(task.run.clone()).or_default();
                     let state = states.get(&task.task).copied();
-                    let longest = settings.longest_callback.as_secs();
+                    let longest = settings.borrow().longest_callback.as_secs();
                     if let Some(reason) = memory.judge(state, &task.worker, now, longest)
                         && news.send(News::Stop { run: task.run.clone(), reason }).await.is_err()
                     {
                         return;
                     }
                 }
-                settings.watch_interval
+                settings.borrow().watch_interval
             }
             // The link's state says it already; the Runs go on.
             Err(_) => backoff.step(),

@@ -165,6 +165,35 @@ impl ClearMl for FakeClearMl {
         })
     }
 
+    async fn enqueue(&self, queue: &QueueId, task: &TaskId, note: &StatusNote) -> Result<(), ServerError> {
+        self.call("enqueue", |state| {
+            let found = known("enqueue", state, task)?;
+            let legal = [TaskStatus::Created, TaskStatus::Stopped, TaskStatus::Failed, TaskStatus::Queued];
+            if !found.status.is_some_and(|status| legal.contains(&status)) {
+                return Err(rejected("enqueue", 110));
+            }
+            found.status = Some(TaskStatus::Queued);
+            found.reasons.push(note.reason.clone());
+            found.message.clone_from(&note.message);
+            let entries = state.queues.get_mut(queue).ok_or_else(|| rejected("enqueue", 701))?;
+            if !entries.contains(task) {
+                entries.push_back(task.clone());
+            }
+            Ok(())
+        })
+    }
+
+    async fn to_front(&self, queue: &QueueId, task: &TaskId) -> Result<(), ServerError> {
+        self.call("to_front", |state| {
+            let entries = state.queues.get_mut(queue).ok_or_else(|| rejected("to_front", 701))?;
+            if let Some(at) = entries.iter().position(|entry| entry == task) {
+                entries.remove(at);
+                entries.push_front(task.clone());
+            }
+            Ok(())
+        })
+    }
+
     async fn whereabouts(&self, task: &TaskId, _queue: &QueueId) -> Result<Whereabouts, ServerError> {
         self.call("whereabouts", |state| {
             let queued_in = state.queues.iter().find(|(_, entries)| entries.contains(task)).map(|(id, _)| id.clone());

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use crate::domain::handover::{
 };
 use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::limits::Controllers;
+use crate::domain::stop::StopReason;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
 
@@ -34,6 +35,7 @@ pub(crate) struct FakeLauncher {
     going_down: AtomicBool,
     /// What the kernel can limit; nothing, unless told.
     pub(crate) controllers: Mutex<Controllers>,
+    boots: AtomicU32,
 }
 
 impl FakeLauncher {
@@ -94,6 +96,26 @@ impl FakeLauncher {
         self.going_down.store(going_down, Ordering::SeqCst);
     }
 
+    /// The power is cut: every shim is gone without a record, and the host comes back.
+    pub(crate) fn reboot(&self) {
+        self.boots.fetch_add(1, Ordering::SeqCst);
+        for program in self.programs.lock().expect("unpoisoned").values() {
+            program.living.send_replace(false);
+        }
+    }
+
+    /// PID 1 stops the Run's unit.
+    pub(crate) fn stop_unit(&self, run: &RunId) {
+        let stop = StopRequest { version: handover::VERSION, reason: StopReason::HostShutdown, grace_ms: 10 };
+        let directory = self.programs.lock().expect("unpoisoned")[run].directory.clone();
+        durable::write_json(&directory.join(file::STOP), &stop).expect("written");
+        self.exit(run, End::Signaled { signal: 15 });
+    }
+
+    fn boot(&self) -> String {
+        format!("boot-{}", self.boots.load(Ordering::SeqCst))
+    }
+
     /// The shim is killed: no record.
     pub(crate) fn kill(&self, run: &RunId) {
         self.programs.lock().expect("unpoisoned")[run].living.send_replace(false);
@@ -111,13 +133,17 @@ impl Launcher for FakeLauncher {
         self.going_down.load(Ordering::SeqCst)
     }
 
+    fn rebooted_since(&self, shim: &ProcessIdentity) -> bool {
+        shim.boot_id != self.boot()
+    }
+
     async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError> {
         let mut programs = self.programs.lock().expect("unpoisoned");
         if let Some(program) = programs.get(run) {
             return Ok(program.started.clone());
         }
         let number = u32::try_from(programs.len() + 1).expect("few");
-        let shim = ProcessIdentity { pid: number, start_ticks: 1, boot_id: "b".into() };
+        let shim = ProcessIdentity { pid: number, start_ticks: 1, boot_id: self.boot() };
         let started =
             Started { version: handover::VERSION, run: run.clone(), shim, at: UnixMillis(1), missing: Vec::new() };
         *self.launches.lock().expect("unpoisoned").entry(run.clone()).or_default() += 1;

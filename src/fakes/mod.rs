@@ -2,11 +2,13 @@
 //! speed: what a real server does is tested against the embedded one, what a real shim does against the real one.
 
 mod clearml;
+mod declarations;
 mod gpus;
 mod launcher;
 mod outfitter;
 
 pub(crate) use clearml::FakeClearMl;
+pub(crate) use declarations::FakeDeclarations;
 pub(crate) use gpus::FakeGpus;
 pub(crate) use launcher::FakeLauncher;
 pub(crate) use outfitter::{FakeMachine, FakeOutfitter};

@@ -3,6 +3,7 @@
 pub mod clock;
 mod container;
 pub mod diagnosis;
+pub mod figures;
 pub mod journal;
 pub mod launch;
 pub mod machine;

@@ -98,7 +98,7 @@ impl Outfitter for Outfits {
     fn capacity(&self) -> Option<Capacity> {
         let memory = rustix::system::sysinfo();
         let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten()?;
-        let memory = u64::try_from(memory.totalram).ok()?.saturating_mul(u64::from(memory.mem_unit));
+        let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit));
         Some(Capacity { memory, cpus: u32::try_from(cpus).ok()? })
     }
 

@@ -120,7 +120,7 @@ impl Filter {
 }
 
 fn denied(further: &[libc::c_long]) -> Result<BpfProgram, BackendError> {
-    let always = DENIED.iter().chain(&DENIED_HERE).chain(further).map(|number| (i64::from(*number), Vec::new()));
+    let always = DENIED.iter().chain(&DENIED_HERE).chain(further).map(|number| (*number, Vec::new()));
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = always.collect();
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(flag).collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_unshare, NAMESPACES.iter().chain([&NEW_TIME]).map(flag).collect::<Result<_, _>>()?);

@@ -57,7 +57,10 @@ fn start_ticks(pid: u32) -> io::Result<u64> {
 /// As PID 1 sees it, where we may look. A container of systemd-nspawn has a boot id of its own, mounted over the
 /// kernel's, and a service with ProtectKernelTunables= gets a fresh /proc without that: daemon and shim would not
 /// recognise each other.
-fn boot_id() -> io::Result<String> {
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn boot_id() -> io::Result<String> {
     let own = "/proc/sys/kernel/random/boot_id";
     let text = fs::read_to_string(format!("/proc/1/root{own}")).or_else(|_| fs::read_to_string(own))?;
     Ok(text.trim().to_owned())

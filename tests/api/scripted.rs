@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use clearmld::api::{self, Door, access};
 use clearmld::domain::cause::Cause;
+use clearmld::domain::declared::Change;
 use clearmld::domain::gpu::GpuClaim;
 use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
 use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
-use clearmld::domain::worker::{Intent, QueueRef, Worker};
+use clearmld::domain::worker::{Intent, Origin, QueueRef, Worker};
 use clearmld::engine::handle::{
-    Command, EngineError, Event, Handle, HostStatus, RunView, ServerLink, WorkerActivity, WorkerDraft, WorkerView,
+    Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, WorkerActivity, WorkerDraft,
+    WorkerView,
 };
 use clearmld::engine::ports::{
     Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, LauncherDescription, QueueMove, ServerError,
@@ -151,10 +153,12 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         order_fairness: false,
         user: None,
         limits: clearmld::domain::limits::Limits::default(),
+        requeue_on_host_loss: false,
         intent,
         added: UnixMillis(1_700_000_000_000),
+        origin: Origin::Operator,
     };
-    WorkerView { worker, activity, problem: None }
+    WorkerView { worker, activity, problem: None, pending: None }
 }
 
 impl Script {
@@ -184,7 +188,7 @@ impl Script {
         };
         let ended = |cause| {
             let (at, started) = (UnixMillis(1_700_000_090_000), Some(UnixMillis(1_700_000_030_000)));
-            let exited = Exited { cause, record: None, at, started };
+            let exited = Exited { cause, record: None, at, started, requeue: None };
             Phase::Settled(Settled { exited, at: UnixMillis(1_700_000_091_000), note: None })
         };
         let shim = clearmld::domain::handover::ProcessIdentity { pid: 1, start_ticks: 1, boot_id: "b".into() };
@@ -216,6 +220,13 @@ impl Script {
             live_runs: 1,
             unsettled_runs: 0,
         }
+    }
+
+    fn reload(&self) -> Reload {
+        let path = "/etc/clearmld/workers.d/w.toml".to_owned();
+        let refused = Change::Refuse { path: path.clone(), name: None, reasons: vec!["line 1: no".into()] };
+        let removed = Change::Remove { name: id(BUSY), path, after: Some(id(LIVE_RUN)) };
+        Reload { workers: vec![removed, refused], ..Reload::default() }
     }
 
     fn add(&self, draft: WorkerDraft) -> Result<WorkerView, EngineError> {
@@ -274,6 +285,11 @@ impl Script {
                 let found = self.runs().into_iter().find(|view| view.record.id == run && view.live);
                 let reason = format!("run {run} has ended already");
                 drop(reply.send(found.ok_or(EngineError::Conflict { reason })));
+            }
+            Command::Plan(reply) => drop(reply.send(Ok(self.reload()))),
+            Command::Reload(reply) => {
+                self.note("reload".into());
+                drop(reply.send(Ok(self.reload())));
             }
             Command::Close(reply) => {
                 self.note("close".into());

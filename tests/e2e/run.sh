@@ -36,7 +36,7 @@ trap 'exit 130' INT TERM
 # The disk that travels in: read-only in the guest, at /check.
 check=$scratch/check
 mkdir -p "$check/bin"
-install -m 0644 -t "$check" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,counting.sh}
+install -m 0644 -t "$check" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
 cp -a "$wheels/wheels" "$check/wheels"
 install -m 0755 "$wheels/uv" "$check/bin/uv"
 install -m 0755 -t "$check/bin" "$bin/clearmld" "$bin/clearmld-shim"
@@ -45,6 +45,9 @@ install -m 0755 "$tests" "$check/bin/shim-tests"
 strip "$check/bin/clearmld" "$check/bin/clearmld-shim" "$check/bin/shim-tests"
 realpath "$bin/clearmld-shim" >"$check/shim-path"
 install -m 0644 "$deb" "$check/clearmld.deb"
+mkdir "$check/nvml"
+cc -shared -fPIC -o "$check/nvml/libnvidia-ml.so.1" "$repository/tests/nvml/stub.c"
+cp "$repository/tests/nvml/two.conf" "$check/nvml/two.conf"
 "$here/newer.sh" "$deb" "$check/newer.deb"
 "$here/repository.sh" "$check/repository.git"
 chmod -R a+rX "$check"

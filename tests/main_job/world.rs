@@ -117,6 +117,15 @@ impl World {
         std::fs::hard_link(uv, &target).or_else(|_| std::fs::copy(uv, &target).map(drop)).expect("placed");
     }
 
+    /// Declares a worker for the daemon's next look.
+    pub(crate) fn declare(&self, stem: &str, text: &str) -> PathBuf {
+        let directory = self.state.join("workers.d");
+        std::fs::create_dir_all(&directory).expect("made");
+        let file = directory.join(format!("{stem}.toml"));
+        std::fs::write(&file, text).expect("written");
+        file
+    }
+
     /// Writes a clearml.conf for the daemon's next start.
     pub(crate) fn configure(&mut self, clearml_conf: &str) {
         let file = self.dir.path().join("clearml.conf");

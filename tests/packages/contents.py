@@ -21,6 +21,9 @@ FILES = """
 /usr/lib/sysusers.d/clearmld.conf
 /usr/lib/tmpfiles.d/clearmld.conf
 /usr/share/bash-completion/completions/clearmlctl
+/usr/share/doc/clearmld/README.md
+/usr/share/doc/clearmld/SECURITY.md
+/usr/share/doc/clearmld/THIRD-PARTY
 /usr/share/fish/vendor_completions.d/clearmlctl.fish
 /usr/share/man/man5/clearmld-workers.5.gz
 /usr/share/man/man5/clearmld.toml.5.gz
@@ -28,17 +31,9 @@ FILES = """
 /usr/share/zsh/site-functions/_clearmlctl
 """
 DEB_ONLY = """
-/usr/share/doc/clearmld/README.md.gz
-/usr/share/doc/clearmld/SECURITY.md.gz
-/usr/share/doc/clearmld/THIRD-PARTY.gz
-/usr/share/doc/clearmld/changelog.gz
+/usr/share/doc/clearmld/changelog
 /usr/share/doc/clearmld/copyright
 /usr/share/lintian/overrides/clearmld
-"""
-RPM_ONLY = """
-/usr/share/doc/clearmld/README.md
-/usr/share/doc/clearmld/SECURITY.md
-/usr/share/doc/clearmld/THIRD-PARTY
 """
 EXECUTABLE = {
     "/usr/bin/clearmld",
@@ -52,9 +47,10 @@ def check(repository, deb, rpm, tree):
     shared = set(FILES.split())
     if (repository / "systemd/clearmld.catalog").exists():
         shared.add("/usr/lib/systemd/catalog/clearmld.catalog")
+    shared |= {f"/usr/share/doc/clearmld/docs/{page.name}" for page in repository.glob("docs/*.md")}
     shared |= {f"/usr/share/man/man1/{page}.1.gz" for page in commands(tree)}
     exactly("the .deb", in_deb(deb), shared | set(DEB_ONLY.split()))
-    exactly("the .rpm", in_rpm(rpm), shared | set(RPM_ONLY.split()))
+    exactly("the .rpm", in_rpm(rpm), shared)
     modes(deb)
     holds(
         "what an operator changes is a configuration file of both",
@@ -90,8 +86,9 @@ def commands(tree, *path):
 
 
 def merged(path):
-    """Debian 12 has units in /lib, which is /usr/lib."""
-    return re.sub("^/lib/", "/usr/lib/", path)
+    """Debian 12 has units in /lib, which is /usr/lib; and its packages compress what is long in /usr/share/doc."""
+    path = re.sub("^/lib/", "/usr/lib/", path)
+    return path.removesuffix(".gz") if path.startswith("/usr/share/doc/") else path
 
 
 def in_deb(deb):

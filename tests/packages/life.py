@@ -144,6 +144,16 @@ def debian(host, deb, scratch):
     holds("purge leaves nothing behind", not left, left)
     holds("and takes nothing with it", not gone, gone)
     host.must(*DPKG, "--install", "/tmp/clearmld.deb")
+    disk = host.path("/var/lib/clearmld")
+    must("mount", "-t", "tmpfs", "tmpfs", disk)
+    try:
+        host.write("/var/lib/clearmld/runs/r/spool", "")
+        host.must(*DPKG, "--purge", "clearmld")
+        holds("a state directory that is a disk of its own is emptied", not list(disk.iterdir()), list(disk.iterdir()))
+    finally:
+        must("umount", disk)
+    disk.rmdir()
+    host.must(*DPKG, "--install", "/tmp/clearmld.deb")
     host.must(*DPKG, "--purge", "clearmld")
     holds("nor does it at once after an installation", host.everything() == before, host.everything() ^ before)
 
@@ -180,6 +190,8 @@ WRITTEN = {
     "/var/lib/clearmld/environments/sealed/lib": "",
     "/var/cache/clearmld/x": "",
 }
+# Where something of these stays at a removal.
+WRITTEN_TO = ("/etc/clearmld", "/etc/clearmld/workers.d")
 CHANGED = "/etc/clearmld/clearmld.toml"
 
 
@@ -211,7 +223,9 @@ def upgrade(host, scratch):
 
 
 def removal(host):
-    host.must(*DPKG, "--remove", "clearmld")
+    said = host.must(*DPKG, "--remove", "clearmld")
+    complaints = [line for line in said.splitlines() if "warning" in line and line.split("'")[1] not in WRITTEN_TO]
+    holds("dpkg has no complaint about directories that the package shares", not complaints, complaints)
     kept(host, "removal keeps state and configuration")
     gone = [name for name in ("/usr/bin/clearmld", "/usr/lib/clearmld") if host.path(name).exists()]
     holds("but no program", not gone, gone)

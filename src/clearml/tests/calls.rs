@@ -4,7 +4,7 @@ use super::scripted::{Reply, Scripted, ok, refuse};
 use super::*;
 use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::task::{AbortCallback, TaskStatus};
-use crate::engine::ports::{ClearMl, LogEvent, LogLevel, ServerError, WorkerReport};
+use crate::engine::ports::{ClearMl, LogEvent, LogLevel, ServerError, StatusNote, WorkerReport};
 
 fn task(text: &str) -> TaskId {
     TaskId::new(text).expect("an id")
@@ -128,6 +128,24 @@ async fn a_popped_task_goes_back_to_the_front_without_touching_its_status() {
     client(&server).put_back(&queue("q1"), &task("t1"), "why").await.expect("it is back");
     let calls = ["/v2.13/tasks.get_all", "/v2.13/queues.add_task", "/v2.13/queues.move_task_to_front"];
     assert_eq!(server.paths()[1..], calls);
+}
+
+#[tokio::test]
+async fn a_stopped_task_is_enqueued_without_force_and_lifted_and_what_is_done_already_is_no_error() {
+    let server = Scripted::with_login(1 << 20, |seen| match seen.path.as_str() {
+        "/v2.13/tasks.enqueue" => refuse(400, 706, "already queued"),
+        "/v2.13/queues.move_task_to_front" => refuse(400, 703, "not there"),
+        _ => ok(&json!({})),
+    })
+    .await;
+    let client = client(&server);
+    let note = StatusNote { reason: "why".into(), message: "ours".into(), force: false };
+    client.enqueue(&queue("q1"), &task("t1"), &note).await.expect("it is queued");
+    client.to_front(&queue("q1"), &task("t1")).await.expect("somebody has it");
+    let asked = server.seen()[1].json();
+    let wanted = json!({ "queue": "q1", "task": "t1", "status_reason": "why", "status_message": "ours" });
+    assert_eq!(asked, wanted);
+    assert_eq!(server.paths()[1..], ["/v2.13/tasks.enqueue", "/v2.13/queues.move_task_to_front"]);
 }
 
 #[tokio::test]

@@ -75,4 +75,7 @@ pub struct WorkerAdd {
     /// Make queues that do not exist
     #[arg(long)]
     pub create_queue: bool,
+    /// Put a task back to the head of its queue when the host goes down under it (shutdown, reboot, power cut)
+    #[arg(long)]
+    pub requeue_on_host_loss: bool,
 }

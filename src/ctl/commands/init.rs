@@ -23,8 +23,11 @@ use crate::ctl::failure::{self, Failure};
 
 pub(super) async fn run(global: &Global, asked: &Init, console: &Console) -> Result<(), Failure> {
     let place = Place::below(asked.root.clone());
-    if asked.root.is_none() && !nix::unistd::geteuid().is_root() {
-        return Err(not_root());
+    if asked.root.is_none() {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(not_root());
+        }
+        unit::possible()?;
     }
     let answers = Answers::new(asked, console);
     let stored = place.look()?;

@@ -50,6 +50,7 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         cpus: add.cpus,
         pids: add.pids,
         time_limit: add.time_limit,
+        requeue_on_host_loss: add.requeue_on_host_loss,
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
             name: None,
             order_fairness: false,
             create_queue: false,
+            requeue_on_host_loss: false,
         };
         let gpus = |add: WorkerAdd, visible: Option<&str>| request(add, visible.map(String::from)).gpus;
         assert_eq!(gpus(add.clone(), Some("0,1")).as_deref(), Some("0,1"));

@@ -76,6 +76,9 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
         "run_id": worker.run_id,
         "task_id": worker.task_id,
         "problem": worker.problem,
+        "declared_in": worker.declared_in,
+        "pending": worker.pending,
+        "requeue_on_host_loss": worker.requeue_on_host_loss,
     })
 }
 

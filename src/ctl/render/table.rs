@@ -151,6 +151,9 @@ pub(in crate::ctl) fn workers(look: Look, workers: &[v1::Worker]) -> String {
         if let Some(problem) = &worker.problem {
             activity.push_str(&format!(" ({})", cell(problem)));
         }
+        if let Some(pending) = &worker.pending {
+            activity.push_str(&format!(" (then {})", cell(pending)));
+        }
         let queues = cell(&queues.join(", "));
         vec![cell(&worker.name), queues, cell(&worker.gpus), activity, or_nothing(worker.task_id.as_deref())]
     };
@@ -159,7 +162,11 @@ pub(in crate::ctl) fn workers(look: Look, workers: &[v1::Worker]) -> String {
 
 /// `worker show`, and what `add`, `stop` and `resume` answer.
 pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
-    let queues: Vec<String> = worker.queues.iter().map(|queue| format!("{} ({})", queue.name, queue.id)).collect();
+    let queue = |queue: &v1::QueueRef| match queue.id.as_str() {
+        "" => format!("{} (not looked up yet)", queue.name),
+        id => format!("{} ({id})", queue.name),
+    };
+    let queues: Vec<String> = worker.queues.iter().map(queue).collect();
     let order = if worker.order_fairness { "in turn" } else { "first one first" };
     look.fields(vec![
         ("worker", some(&worker.name)),
@@ -171,7 +178,10 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("activity", Some(words::activity(worker).to_owned())),
         ("run", worker.run_id.as_deref().and_then(some)),
         ("task", worker.task_id.as_deref().and_then(some)),
+        ("on host loss", worker.requeue_on_host_loss.then(|| "its task goes back to its queue".to_owned())),
         ("added", Some(ago(now(), worker.added_unix_ms))),
+        ("declared in", worker.declared_in.as_deref().and_then(some)),
+        ("pending", worker.pending.as_deref().and_then(some)),
         ("problem", worker.problem.as_deref().and_then(some)),
     ])
 }

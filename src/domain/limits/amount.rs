@@ -208,7 +208,8 @@ impl FromStr for Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = [(24 * 3600, "d"), (3600, "h"), (60, "min"), (1, "s")].into_iter().find(|(s, _)| self.0 % s == 0);
+        let unit =
+            [(24 * 3600, "d"), (3600, "h"), (60, "min"), (1, "s")].into_iter().find(|(s, _)| self.0.is_multiple_of(*s));
         let (seconds, unit) = unit.unwrap_or((1, "s"));
         write!(f, "{} {unit}", self.0 / seconds)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Core;
+use super::declared::Pending;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::run::Phase;
 use crate::domain::stop::StopReason;
@@ -28,6 +29,8 @@ impl Core {
             Command::StopRun { run, grace_ms, reply } => drop(reply.send(self.stop_run(&run, grace_ms))),
             Command::Drain(reply) => drop(reply.send(self.set_draining(true).await)),
             Command::Resume(reply) => drop(reply.send(self.set_draining(false).await)),
+            Command::Plan(reply) => drop(reply.send(Ok(self.reload(false).await))),
+            Command::Reload(reply) => drop(reply.send(Ok(self.reload(true).await))),
             Command::Close(reply) => {
                 self.closing = true;
                 drop(reply.send(Ok(())));
@@ -38,11 +41,12 @@ impl Core {
     fn status(&self) -> HostStatus {
         let live = |run: &&super::Slot| run.record.holds_lease();
         let unsettled = |run: &&super::Slot| matches!(run.record.phase, Phase::Exited(_));
+        let settings = self.settings.borrow();
         HostStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: self.settings.host.clone(),
+            host: settings.host.clone(),
             state_dir: self.world.store.root().to_owned(),
-            state_id: self.settings.state_id.clone(),
+            state_id: settings.state_id.clone(),
             since: self.since,
             draining: self.draining,
             server: self.world.clearml.identity(),
@@ -56,7 +60,8 @@ impl Core {
     }
 
     fn remarks_now(&self) -> Vec<String> {
-        let kept = self.settings.remarks.iter().chain(&self.remarks).chain(&self.disk).cloned();
+        let settings = self.settings.borrow();
+        let kept = settings.remarks.iter().chain(&self.remarks).chain(&self.refused).chain(&self.disk).cloned();
         kept.chain(self.gpu_remarks()).collect()
     }
 
@@ -91,7 +96,14 @@ impl Core {
     }
 
     async fn remove_worker(&mut self, name: &WorkerName, now: bool) -> Result<(), EngineError> {
-        if let Some(run) = self.post(name)?.active.clone() {
+        let post = self.post(name)?;
+        if let Some(path) = post.worker.file()
+            && !matches!(post.pending, Some(Pending::Remove { .. }))
+        {
+            let reason = format!("worker `{name}` is declared in {path}; delete that file, then `clearmlctl reload`");
+            return Err(EngineError::Conflict { reason });
+        }
+        if let Some(run) = post.active.clone() {
             if !now {
                 let reason = format!(
                     "worker `{name}` is busy with run {run}; wait (clearmlctl worker stop {name}), or abort it (clearmlctl worker remove --now {name})"

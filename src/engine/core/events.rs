@@ -21,6 +21,7 @@ impl Core {
             ServerLink::Unknown => {}
             ServerLink::Up { .. } => {
                 self.eager += 1;
+                self.search_again();
                 self.emit("server_up", None, None, "the ClearML server answers".to_owned());
             }
             ServerLink::Down { reason, .. } => {

@@ -1,14 +1,17 @@
 //! Workers: declaring them, and which of them asks which queue.
 
+use super::declared::Pending;
 use super::gpus::LOOKED_AT;
 use super::{Core, News, Post, Slot};
+use crate::domain::cause::Cause;
 use crate::domain::gpu::GpuClaim;
-use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::ids::{QueueId, TaskId, WorkerName};
 use crate::domain::limits::{LimitError, Limits};
+use crate::domain::requeue;
 use crate::domain::run::RunRecord;
 use crate::domain::schedule::{self, Idle, Pop};
 use crate::domain::task::QueueView;
-use crate::domain::worker::{self, Intent, QueueRef, Worker};
+use crate::domain::worker::{Intent, Origin, QueueRef, Worker};
 use crate::engine::World;
 use crate::engine::handle::{EngineError, Reply, WorkerActivity, WorkerDraft, WorkerView};
 use crate::engine::ports::ServerError;
@@ -24,7 +27,7 @@ impl Core {
         self.errands.spawn(async move {
             // At the daemon's start the driver may not have answered yet.
             world.gpus.look(LOOKED_AT).await;
-            let queues = resolve(&world, &draft).await;
+            let queues = resolve(&world, &draft.queues, draft.create_queue).await;
             let _ = news.send(News::Resolved { draft, queues, reply }).await;
         });
     }
@@ -35,17 +38,18 @@ impl Core {
         self.check_limits(&draft.limits).map_err(|error| EngineError::Invalid { reason: error.to_string() })?;
         let gpus = self.claimed(draft)?;
         let name = self.name_for(draft, &gpus)?;
-        if self.posts.contains_key(&name) {
-            let reason = format!(
-                "there is a worker `{name}` already; choose another --name, or remove it first (clearmlctl worker remove {name})"
-            );
+        if let Some(post) = self.posts.get(&name) {
+            let how = how_to_remove(&post.worker);
+            let reason =
+                format!("there is a worker `{name}` already; choose another --name, or remove it first ({how})");
             return Err(EngineError::Conflict { reason });
         }
-        for post in self.posts.values() {
-            if let Some(gpu) = self.world.gpus.seen().overlap(&post.worker.gpus, &gpus) {
-                let holder = &post.worker.name;
+        let (claims, seen) = (self.posts.values().flat_map(Post::claims), self.world.gpus.seen());
+        for holder in claims {
+            if let Some(gpu) = seen.overlap(&holder.gpus, &gpus) {
+                let (name, how) = (&holder.name, how_to_remove(holder));
                 let reason = format!(
-                    "GPU {gpu} belongs to worker `{holder}`; choose other --gpus, or remove that worker first (clearmlctl worker remove {holder})"
+                    "GPU {gpu} belongs to worker `{name}`; choose other --gpus, or remove that worker first ({how})"
                 );
                 return Err(EngineError::Conflict { reason });
             }
@@ -54,7 +58,7 @@ impl Core {
     }
 
     /// A limit that is accepted is one that the kernel holds.
-    fn check_limits(&self, limits: &Limits) -> Result<(), LimitError> {
+    pub(super) fn check_limits(&self, limits: &Limits) -> Result<(), LimitError> {
         if limits.is_empty() {
             return Ok(());
         }
@@ -79,10 +83,11 @@ impl Core {
         let invalid = |error: crate::domain::ids::InvalidId| EngineError::Invalid {
             reason: format!("{error}; give the worker a --name"),
         };
-        if let Some(id) = &self.settings.worker_id {
+        let settings = self.settings.borrow();
+        if let Some(id) = &settings.worker_id {
             return WorkerName::new(id.clone()).map_err(invalid);
         }
-        let host = &self.settings.host;
+        let host = &settings.host;
         for slot in 0..=self.posts.len() {
             let name = match (&draft.gpus, gpus) {
                 // Neither flag nor variable, and no GPU here: a plain slot.
@@ -101,20 +106,9 @@ impl Core {
     pub(super) async fn add(&mut self, draft: WorkerDraft, queues: Vec<QueueRef>) -> Result<WorkerView, EngineError> {
         // Again: another command may have come between.
         let (name, gpus) = self.check_draft(&draft)?;
-        let worker = Worker {
-            version: worker::VERSION,
-            name: name.clone(),
-            queues,
-            gpus,
-            order_fairness: draft.order_fairness,
-            user: draft.user,
-            limits: draft.limits,
-            intent: Intent::Active,
-            added: self.world.clock.now(),
-        };
+        let worker = Worker::of(draft, name.clone(), gpus, queues, Origin::Operator, self.world.clock.now());
         self.keep(&worker).await?;
-        let post = Post { worker, active: None, cursor: 0, idle_since: self.turns, problem: None };
-        self.posts.insert(name.clone(), post);
+        self.posts.insert(name.clone(), Post::new(worker, self.turns));
         self.eager += 1;
         self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added"));
         self.worker_view(&name)
@@ -140,7 +134,7 @@ impl Core {
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
         let problem = self.gpu_problem(post).or_else(|| self.hindrance(post));
-        Ok(WorkerView { worker: post.worker.clone(), activity, problem })
+        Ok(WorkerView { worker: post.worker.clone(), activity, problem, pending: post.pending_words() })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -150,9 +144,10 @@ impl Core {
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
         let open = !self.draining && !self.closing && self.disk.is_none();
-        let wants = |post: &Post| post.active.is_none() && post.worker.intent == Intent::Active;
+        let free = |post: &Post| post.active.is_none() && post.pending.is_none();
+        let wants = |post: &Post| post.worker.intent == Intent::Active && !post.worker.queues.is_empty();
         let may = |post: &Post| self.check_limits(&post.worker.limits).is_ok();
-        self.posts.values().filter(move |post| open && wants(post) && may(post))
+        self.posts.values().filter(move |post| open && free(post) && wants(post) && may(post))
     }
 
     /// What the poll saw becomes claims.
@@ -196,6 +191,15 @@ impl Core {
         }
     }
 
+    /// How often the task was put back since its host had gone without notice, as far as the ledger remembers.
+    fn losses(&self, task: &TaskId) -> usize {
+        let lost = |slot: &&Slot| {
+            let exited = slot.record.exited().filter(|_| slot.record.task == *task);
+            exited.is_some_and(|exited| exited.requeue.is_some() && matches!(exited.cause, Cause::Lost { .. }))
+        };
+        self.runs.values().filter(lost).count()
+    }
+
     /// Lease before poll: the GPUs are held from the intent on.
     fn claim(&mut self, pop: Pop) {
         let Some(lease) = self.posts.get(&pop.worker).and_then(|post| self.lease_for(post).ok()) else { return };
@@ -209,23 +213,43 @@ impl Core {
             post.cursor = (pop.position + 1) % post.worker.queues.len().max(1);
         }
         let at = self.world.clock.now();
+        let requeue = post.worker.requeue_on_host_loss;
         let claimed = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, lease.claim, at);
-        let record = RunRecord { units: lease.units, ..claimed };
+        let mut record = RunRecord { units: lease.units, ..claimed };
+        record.requeue_on_host_loss = requeue && self.losses(&record.task) < requeue::MOST_LOSSES;
         let stop = tokio::sync::watch::Sender::new(None);
-        self.runs.insert(run, Slot { record: record.clone(), progress: None, stop });
+        self.runs.insert(run, Slot { record: record.clone(), progress: None, stop, orphaned: false });
         self.drive(record, false);
     }
 }
 
-/// The draft's queues at the server, made where that is wanted.
-async fn resolve(world: &World, draft: &WorkerDraft) -> Result<Vec<QueueRef>, EngineError> {
-    let names = if draft.queues.is_empty() { vec!["default".to_owned()] } else { draft.queues.clone() };
+impl Post {
+    /// What it claims, and what it will when its Run has ended.
+    fn claims(&self) -> impl Iterator<Item = &Worker> {
+        let next = match &self.pending {
+            Some(Pending::Alter { worker, .. }) => Some(worker.as_ref()),
+            Some(Pending::Remove { .. }) | None => None,
+        };
+        std::iter::once(&self.worker).chain(next)
+    }
+}
+
+fn how_to_remove(worker: &Worker) -> String {
+    match worker.file() {
+        None => format!("clearmlctl worker remove {}", worker.name),
+        Some(path) => format!("delete {path}, then clearmlctl reload"),
+    }
+}
+
+/// Queues at the server, made where that is wanted.
+pub(super) async fn resolve(world: &World, names: &[String], create_queue: bool) -> Result<Vec<QueueRef>, EngineError> {
+    let names = if names.is_empty() { vec!["default".to_owned()] } else { names.to_vec() };
     let mut queues: Vec<QueueRef> = Vec::new();
     for name in names {
         let found = world.clearml.resolve_queue(&name).await.map_err(EngineError::Server)?;
         let queue = match found {
             Some(queue) => queue,
-            None if draft.create_queue => create(world, &name).await?,
+            None if create_queue => create(world, &name).await?,
             None => return Err(EngineError::NotFound { kind: "queue", name }),
         };
         if queues.iter().any(|other| other.id == queue.id) {

@@ -4,15 +4,17 @@
 use tokio::time::{Duration, sleep};
 
 use super::Drive;
+use super::requeue::Outcome;
 use crate::domain::cause::{Cause, Verdict};
 use crate::domain::ids::UnixMillis;
+use crate::domain::requeue::Requeue;
 use crate::domain::run::{Exited, Phase, Settled};
 use crate::engine::Backoff;
 use crate::engine::ports::{LogEvent, LogLevel, ServerError, StatusNote};
 use crate::engine::ship::ShipError;
 
 impl Drive {
-    pub(super) async fn settle(&mut self, exited: Exited) -> Phase {
+    pub(super) async fn settle(&mut self, mut exited: Exited) -> Phase {
         // The server may be away for days; what the payload left must not fill the disk meanwhile.
         self.discard_work().await;
         // What the last stage found out, if this daemon did not see it happen.
@@ -25,7 +27,7 @@ impl Drive {
             if let Some(feedback) = self.feedback.take() {
                 let _ = feedback.await;
             }
-            note = self.report(&exited, verdict).await.or(note);
+            note = self.tell_end(&mut exited, verdict).await.or(note);
         }
         if exited.started.is_none() {
             // A cgroup may have been made for a shim that never came.
@@ -54,17 +56,37 @@ impl Drive {
         }
     }
 
-    /// The closing line and the status, until the server answers for good; a sentence when it has its own opinion.
-    async fn report(&self, exited: &Exited, verdict: Verdict) -> Option<String> {
+    /// Until the server answers for good; a sentence when it has its own opinion.
+    async fn tell_end(&mut self, exited: &mut Exited, verdict: Verdict) -> Option<String> {
+        if exited.requeue != Some(Requeue::Stopped) {
+            self.close_log(exited).await;
+        }
+        if let Some(from) = exited.requeue {
+            match self.requeue(exited, from).await {
+                Outcome::Told(note) => return note,
+                Outcome::Report => exited.requeue = None,
+            }
+        }
+        self.report(exited, verdict).await
+    }
+
+    async fn close_log(&self, exited: &Exited) {
         let stamp =
             UnixMillis(self.world.store.delivery(&self.record.id).await.stamp.saturating_add(1).max(exited.at.0));
-        let (level, text) = closing_line(&exited.cause);
+        let (level, mut text) = closing_line(&exited.cause);
+        if exited.requeue.is_some() {
+            text.push_str(&format!("[clearmld] the task goes back to the head of queue {}\n", self.record.queue.name));
+        }
         let events = [LogEvent { stamp, level, text }];
         let task = &self.record.task;
         let send = || self.world.clearml.send_log(task, &self.record.worker, &events);
         if let Some(error) = insist(send).await {
             tracing::debug!(CLEARML_TASK_ID = %task, %error, "the closing line was refused");
         }
+    }
+
+    async fn report(&self, exited: &Exited, verdict: Verdict) -> Option<String> {
+        let task = &self.record.task;
         let note = StatusNote {
             reason: exited.cause.reason(),
             message: format!("Changed by clearmld {}", self.record.worker),
@@ -104,7 +126,7 @@ fn closing_line(cause: &Cause) -> (LogLevel, String) {
 }
 
 /// Repeats a call until the server answers for good; its no, if that is the answer.
-async fn insist<F: Future<Output = Result<(), ServerError>>>(call: impl Fn() -> F) -> Option<ServerError> {
+pub(super) async fn insist<F: Future<Output = Result<(), ServerError>>>(call: impl Fn() -> F) -> Option<ServerError> {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
     loop {
         match call().await {

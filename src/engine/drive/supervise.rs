@@ -6,6 +6,8 @@ use super::Drive;
 use crate::domain::cause::Cause;
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::run::{Exited, Phase, Running};
+use crate::domain::stop::StopReason;
+use crate::engine::ports::LaunchError;
 
 /// How often the shim's progress is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -23,9 +25,18 @@ impl Drive {
             Ok(started) => Phase::Running(Running { shim: started.shim, started: started.at }),
             Err(error) => {
                 self.sweep().await;
-                self.exited(Cause::LaunchFailed { reason: error.to_string() })
+                self.unlaunched(&error).await
             }
         }
+    }
+
+    /// PID 1 starts nothing any more on its way down: that is not the task's failure.
+    async fn unlaunched(&self, error: &LaunchError) -> Phase {
+        let shutdown = Cause::Stopped { reason: StopReason::HostShutdown };
+        let down = self.record.requeue_on_host_loss && self.world.launcher.going_down().await;
+        let cause = if down { shutdown } else { Cause::LaunchFailed { reason: error.to_string() } };
+        let requeue = self.requeue_after(&cause).await;
+        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None, requeue })
     }
 
     /// Waits for the shim's end; hands stops on; tells what it is at.
@@ -101,7 +112,8 @@ impl Drive {
             Err(error) => (Cause::Lost { reason: error.to_string() }, None),
         };
         let at = record.as_ref().map_or_else(|| self.world.clock.now(), |record| record.at);
-        Phase::Exited(Exited { cause, record, at, started: Some(running.started) })
+        let requeue = self.requeue_after(&cause).await;
+        Phase::Exited(Exited { cause, record, at, started: Some(running.started), requeue })
     }
 
     pub(super) async fn sweep(&self) {

@@ -39,6 +39,12 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     async fn going_down(&self) -> bool {
         false
     }
+    /// Whether a Run that was told to end from outside, by SIGTERM, was told so because the host goes down.
+    async fn told_by_shutdown(&self) -> bool {
+        self.going_down().await
+    }
+    /// Whether the host has booted since this process was started.
+    fn rebooted_since(&self, shim: &ProcessIdentity) -> bool;
     /// Starts a shim for a complete run directory, or finds the one that was started before.
     async fn launch(&self, run: &RunId, directory: &Path) -> Result<Started, LaunchError>;
     /// Makes the cgroup that `spec.json` names; none where this host or launcher has no cgroup to give.

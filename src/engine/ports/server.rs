@@ -139,6 +139,11 @@ pub trait ClearMl: Send + Sync + fmt::Debug {
     async fn pop(&self, queue: &QueueId, head: &TaskId) -> Result<Option<TaskId>, ServerError>;
     /// Puts a popped task back to the front of its queue.
     async fn put_back(&self, queue: &QueueId, task: &TaskId, reason: &str) -> Result<(), ServerError>;
+    /// `tasks.enqueue`, which the server allows from created, stopped and failed. One that is in that queue already is no
+    /// error.
+    async fn enqueue(&self, queue: &QueueId, task: &TaskId, note: &StatusNote) -> Result<(), ServerError>;
+    /// `queues.move_task_to_front`. One that is in the queue no more is no error.
+    async fn to_front(&self, queue: &QueueId, task: &TaskId) -> Result<(), ServerError>;
     /// Looks for a task of an unresolved intent.
     async fn whereabouts(&self, task: &TaskId, queue: &QueueId) -> Result<Whereabouts, ServerError>;
 

@@ -5,7 +5,7 @@ use super::*;
 /// A store that stops answering after so many commits of a Run's record, before or after the write: where a kill -9
 /// finds the daemon.
 #[derive(Debug)]
-struct Dying {
+pub(super) struct Dying {
     inner: FileStore,
     left: AtomicU32,
     before_the_write: bool,
@@ -13,6 +13,10 @@ struct Dying {
 }
 
 impl Dying {
+    pub(super) fn new(inner: FileStore, commit: u32, before_the_write: bool, dead: watch::Sender<bool>) -> Self {
+        Self { inner, left: AtomicU32::new(commit), before_the_write, dead }
+    }
+
     async fn survive(&self) {
         if *self.dead.borrow() {
             std::future::pending::<()>().await;
@@ -117,7 +121,7 @@ async fn die_at(commit: u32, before_the_write: bool) -> bool {
     daemon.stop().await;
 
     let dead = watch::Sender::new(false);
-    let store = Dying { inner: host.store(), left: AtomicU32::new(commit), before_the_write, dead: dead.clone() };
+    let store = Dying::new(host.store(), commit, before_the_write, dead.clone());
     let daemon = host.start_with(Arc::new(store)).await;
     let task = host.clearml.enqueue("default", "t1");
     let died = play(&host, &dead).await;

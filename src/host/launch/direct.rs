@@ -92,6 +92,15 @@ impl Launcher for Direct {
         Some(path)
     }
 
+    /// Without systemd nobody can be asked, and nobody else has a reason to signal a shim.
+    async fn told_by_shutdown(&self) -> bool {
+        true
+    }
+
+    fn rebooted_since(&self, shim: &ProcessIdentity) -> bool {
+        supervised::rebooted_since(shim)
+    }
+
     fn alive(&self, shim: &ProcessIdentity) -> bool {
         supervised::alive(shim)
     }

@@ -79,6 +79,11 @@ pub(super) fn alive(shim: &ProcessIdentity) -> bool {
     }
 }
 
+/// Whether the host has booted since it was started. What cannot be found out is not taken for a boot.
+pub(super) fn rebooted_since(shim: &ProcessIdentity) -> bool {
+    identity::boot_id().is_ok_and(|now| now != shim.boot_id)
+}
+
 /// Returns when it has ended.
 pub(super) async fn wait(shim: &ProcessIdentity) {
     let watched = match identity::open(shim) {

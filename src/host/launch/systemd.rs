@@ -214,6 +214,10 @@ impl Launcher for Systemd {
         Some(tree.of_systemd()?.join(SLICE).join(run.unit()))
     }
 
+    fn rebooted_since(&self, shim: &ProcessIdentity) -> bool {
+        supervised::rebooted_since(shim)
+    }
+
     fn alive(&self, shim: &ProcessIdentity) -> bool {
         supervised::alive(shim)
     }

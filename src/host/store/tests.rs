@@ -23,6 +23,8 @@ fn worker(name: &str) -> Worker {
         limits: crate::domain::limits::Limits::default(),
         intent: Intent::Active,
         added: UnixMillis(1),
+        requeue_on_host_loss: false,
+        origin: crate::domain::worker::Origin::Operator,
     }
 }
 

@@ -7,6 +7,8 @@ import sys
 import time
 import traceback
 
+import containers
+import duties
 import host
 import installed
 import limits
@@ -22,8 +24,8 @@ host.PATIENCE = 6
 
 STATE = pathlib.Path("/var/lib/check")
 BOOTS = [
-    [installed, server, sdk, limits, outlives, reboot],
-    [reboot, removed],
+    [installed, server, sdk, limits, outlives, duties, reboot],
+    [reboot, containers, removed],
 ]
 
 

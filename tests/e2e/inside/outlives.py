@@ -1,4 +1,4 @@
-"""A run goes on while the daemon is restarted, killed and replaced."""
+"""What confines a run, and that it goes on while the daemon is restarted, killed and replaced."""
 
 import os
 import pathlib
@@ -6,19 +6,22 @@ import signal
 
 import host
 import installed
-from host import ask, holds, identity, log, main_pid, must, running, settled, show, submit, until, unit_of
+import runs
+from host import ask, holds, identity, log, main_pid, must, running, settled, submit, until, unit_of
 
 
 def check(_boot):
     task = submit("/check/counting.sh")
     run = running(task)
+    runs.what_a_run_is(run)
+    holds("and with a filter of system calls", host.status(run["stage_pid"])["Seccomp"] == "2", run)
     program = identity(run["stage_pid"])
     shim = identity(main_pid(unit_of(run)))
 
     def after(how, act):
         before = main_pid()
         act()
-        now = until("clearmld is active again", lambda: back(before), 30)
+        now = until("clearmld is active again", lambda: runs.back(before), 30)
         same = identity(program[0]) == program and identity(shim[0]) == shim
         holds(f"{how} leaves the program as it is", same and now != before, (before, now, identity(program[0])))
         found = until("the run is adopted", lambda: ask("run", "show", task))
@@ -30,11 +33,6 @@ def check(_boot):
     runs_now = pathlib.Path(f"/proc/{main_pid()}/exe").read_bytes()
     holds("the daemon is then that of the newer package", runs_now.endswith(b"the newer one"), must("dpkg", "-l"))
     the_end(task, run)
-
-
-def back(before):
-    pid = main_pid()
-    return pid if pid not in (0, before) and show(host.UNIT, "ActiveState")["ActiveState"] == "active" else None
 
 
 def the_end(task, run):

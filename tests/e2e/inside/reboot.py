@@ -1,12 +1,15 @@
-"""The machine reboots while a task runs."""
+"""The machine reboots while tasks run."""
 
 import json
 import pathlib
 
+import duties
 import host
-from host import ask, holds, journal, log, running, settled, submit, until
+from host import ask, call, ctl, holds, journal, log, running, settled, submit, until
 
 KEPT = pathlib.Path("/var/lib/check/reboot.json")
+# A worker by file, whose tasks are to come back.
+DECLARED = pathlib.Path("/etc/clearmld/workers.d/again.toml")
 
 
 def check(boot):
@@ -17,13 +20,20 @@ def check(boot):
 
 
 def before():
+    DECLARED.write_text('queues = ["again"]\ncreate_queue = true\ncpu_only = true\nrequeue_on_host_loss = true\n')
+    ctl("reload")
     task = submit("/check/counting.sh", name="at the reboot")
     run = running(task)
+    again = submit("/check/counting.sh", name="comes back", queue="again")
+    first = running(again)
     until("some output", lambda: "line 3\n" in log(task))
-    KEPT.write_text(json.dumps({"task": task, "run": run["id"]}))
+    duties.denials()
+    KEPT.write_text(json.dumps({"task": task, "run": run["id"], "again": again, "first": first["id"]}))
 
 
 def after(kept):
+    # It takes half a minute, and nobody waits for it here.
+    call("systemctl", "start", "--no-block", "docker.service")
     entries = journal("--boot=-1", f"CLEARML_TASK_ID={kept['task']}", "CLEARML_CAUSE=host_shutdown")
     kinds = [entry["MESSAGE"].split(":")[0] for entry in entries]
     unit = [entry["MESSAGE"] for entry in journal("--boot=-1", f"--unit={host.UNIT}")][-15:]
@@ -45,3 +55,10 @@ def after(kept):
     holds("the worker is back by itself", worker["intent"] == "active", worker)
     run = running(submit("/check/counting.sh", name="after the reboot"))
     holds("and serves", run["worker"] == "w", run)
+
+    def once_more():
+        run = ask("run", "show", kept["again"])
+        return run if run and run["id"] != kept["first"] and run["stage"] == "program" else None
+
+    run = until("the task runs again", once_more, 60)
+    holds("a task whose worker says so was put back and runs again", run["live"], run)

@@ -93,8 +93,9 @@ def log(task):
     return "".join(json.loads(line)["text"] for line in lines)
 
 
-def submit(*code, name="a task", queue="default"):
-    return json.loads(ctl("submit", *code, "--name", name, "--queue", queue, "--output", "json"))["task_id"]
+def submit(script, name="a task", queue="default", options=()):
+    where = ("--name", name, "--queue", queue, "--output", "json")
+    return json.loads(ctl("submit", *([script] if script else []), *options, *where))["task_id"]
 
 
 def running(task):
@@ -161,17 +162,14 @@ def explain(error):
     """What a person wants to see next."""
     print(f"# {error}")
     said = call("journalctl", "--no-pager", "-n", "30", "_COMM=clearmld", "--output=short-precise").stdout
-    units = call("journalctl", "--no-pager", "-n", "40", "-u", "clearml-run-*", "--output=short-precise").stdout
+    units = call("journalctl", "--no-pager", "-n", "40", "-u", "clearml-run-*", "-t", "systemd").stdout
+    units += call("journalctl", "--no-pager", "-n", "15", "-t", "clearml-task", "--output=short-precise").stdout
     state = call("systemctl", "status", "--no-pager", "-n", "0", UNIT, "clearml-run-*").stdout
     for line in (said + units + state).splitlines():
         print(f"# {line}")
     for entry in journal("_COMM=clearmld", "-n", "30"):
         if "CLEARML_ERROR" in entry:
             print(f"# {entry['MESSAGE']}")
-    for run in ask("run", "list") or []:
-        if run["live"]:
-            lines = call("clearmlctl", "run", "logs", run["id"], "--tail", "15", "--output", "json").stdout.splitlines()
-            print(*(f"# {line}" for line in lines), sep="\n")
     for directory, _, names in os.walk("/var/lib/clearmld/runs"):
         if "shim.log" in names:
             with open(os.path.join(directory, "shim.log")) as file:

@@ -13,9 +13,10 @@ KEPT = pathlib.Path("/check/kept.json")
 
 
 def cut_the_power():
-    task = submit(COUNTING, name="at the power cut")
+    task = submit(COUNTING, "at the power cut")
     run = running(task)
-    KEPT.write_text(json.dumps({"task": task, "run": run["id"]}))
+    again = submit(COUNTING, "comes back", queue="again")
+    KEPT.write_text(json.dumps({"task": task, "run": run["id"], "again": again, "again_run": running(again)["id"]}))
     sys.stdout.flush()
     must("sync")
     # Nothing is stopped, nobody is told.
@@ -36,21 +37,45 @@ def after_the_power_cut():
         (at_server["status"], "lost" in at_server["status_reason"]) == ("failed", True),
         at_server,
     )
+    run = running_again(kept)
+    holds("one whose worker says so is put back and runs again", run["worker"] == "clearmld-test:again", run)
+
+
+def running_again(kept):
+    """The Run after the one that the host took down."""
+
+    def ask_for_it():
+        run = ask("run", "show", kept["again"])
+        return run if run and run["id"] != kept["again_run"] and run["stage"] == "program" else None
+
+    return until("the task runs again", ask_for_it, 60)
 
 
 def power_off():
-    task = submit(COUNTING, name="at the power off")
+    again = json.loads(KEPT.read_text())["again"]
+    task = submit(COUNTING, "at the power off")
     run = running(task)
     until("some output", lambda: "line 3\n" in log(task))
     holds("the worker takes the next task", run["worker"] == "w", run)
     # The first worker is idle for the two seconds that this one's task takes: long enough to take what waits.
     ctl("worker", "add", "--name", "w2", "--cpu-only", "--queue", "default")
-    slow = submit(SLOW, name="ends slowly")
+    slow = submit(SLOW, "ends slowly")
     running(slow)
     after = host.show(unit_of(run), "After")["After"]
     holds("a run's unit is ordered after clearmld.service", host.UNIT in after, after)
-    waiting = submit(COUNTING, name="waits")
-    KEPT.write_text(json.dumps({"task": task, "run": run["id"], "waiting": waiting, "slow": slow}))
+    waiting = submit(COUNTING, "waits")
+    KEPT.write_text(
+        json.dumps(
+            {
+                "task": task,
+                "run": run["id"],
+                "waiting": waiting,
+                "slow": slow,
+                "again": again,
+                "again_run": running(again)["id"],
+            }
+        )
+    )
     sys.stdout.flush()
     must("systemctl", "poweroff")
 
@@ -83,6 +108,17 @@ def after_the_power_off():
     )
     run = running(kept["waiting"])
     holds("the task that waited runs now", run["live"], run)
+    entries = journal("--boot=-1", f"CLEARML_TASK_ID={kept['again']}", "CLEARML_CAUSE=host_shutdown")
+    kinds = "".join(entry["MESSAGE"] for entry in entries)
+    holds("one whose worker says so is put back before the host is down", "run_settled" in kinds, kinds or messages)
+    text = log(kept["again"])
+    holds("which its log tells", "goes back to the head of queue again" in text, text[-400:])
+    back = running_again(kept)
+    holds("and runs again after the boot", back["live"], back)
+    must("systemctl", "stop", unit_of(back))
+    settled(kept["again"])
+    at_server = ask("task", "show", kept["again"])["task"]
+    holds("but not when only its unit is stopped", at_server["status"] == "stopped", at_server)
     holds("the slow one has its whole output", "slowly saved" in log(kept["slow"]), log(kept["slow"]))
     must("systemctl", "stop", unit_of(run))
     settled(kept["waiting"])

@@ -14,6 +14,7 @@ from host import call, ctl, holds, main_pid, must, show, told, until
 UNITS = "/usr/lib/systemd/system"
 SOCKET = "/run/clearmld/clearmld.sock"
 CONFIGURATION = pathlib.Path("/etc/clearmld/clearml.conf")
+DECLARED = pathlib.Path("/etc/clearmld/workers.d/again.toml")
 
 
 def check():
@@ -98,6 +99,7 @@ def reload():
     )
     CONFIGURATION.unlink()
     must("systemctl", "reload", host.UNIT)
+    declared()
     ctl("worker", "add", "--name", "w", "--cpu-only", "--queue", "default")
 
 
@@ -111,3 +113,25 @@ def doctor():
     holds("its program in a sandbox was confined", "NoNewPrivs: 1" in seen and "uid 0 " not in seen, found)
     left = [unit for unit in call("systemctl", "list-units", "--all", "--plain").stdout.split() if "run-doctor" in unit]
     holds("and no unit of it is left", not left, left)
+
+
+def declared():
+    """The worker that reboots.py runs tasks on that are to come back."""
+    DECLARED.parent.mkdir(exist_ok=True)
+    DECLARED.write_text('queues = ["again"]\ncreate_queue = true\ncpu_only = true\nrequeue_on_host_loss = true\n')
+    plan = call("clearmlctl", "plan", "--exit-code")
+    name = "clearmld-test:again"
+    holds("clearmlctl plan shows a new file", plan.returncode == 8 and f"+ {name}" in plan.stdout, plan)
+    holds("and changes nothing", name not in ctl("worker", "list"), plan)
+    must("systemctl", "reload", host.UNIT)
+    shown = until("the declared worker", lambda: host.ask("worker", "show", name))
+    holds("systemctl reload adds the worker", shown["declared_in"] == str(DECLARED), shown)
+    holds("then there is nothing to do", call("clearmlctl", "plan", "--exit-code").returncode == 0, ctl("plan"))
+    DECLARED.with_name("broken.toml").write_text("colour = 1\n")
+    done = call("clearmlctl", "reload")
+    holds("a broken file is refused by name and line", "line 1: colour" in done.stdout and done.returncode == 1, done)
+    holds("and shown in the status", "broken.toml" in ctl("status"), ctl("status"))
+    DECLARED.with_name("broken.toml").unlink()
+    ctl("reload")
+    removed = call("clearmlctl", "worker", "remove", name)
+    holds("a declared worker is not removed by hand", str(DECLARED) in removed.stderr, removed)

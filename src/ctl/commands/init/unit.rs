@@ -18,19 +18,21 @@ const UNIT: &str = "clearmld.service";
 const LINK_PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Whether there is a systemd to start it. Asked before anything is written.
+pub(super) fn possible() -> Result<(), Failure> {
+    if Path::new("/run/systemd/system").is_dir() {
+        return Ok(());
+    }
+    Err(Failure::Setup {
+        what: "this host does not run systemd, which init would have start clearmld".to_owned(),
+        next: "put the credentials block into /etc/clearmld/clearml.conf, mode 0600, and start clearmld yourself"
+            .to_owned(),
+        code: failure::FAILED,
+    })
+}
+
 /// Has systemd read the drop-in, and starts the unit with it, now and at each boot.
 pub(super) async fn apply(changed: bool) -> Result<(), Failure> {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Err(Failure::Setup {
-            what: "what was given is stored, but this host does not run systemd, which would start clearmld with it"
-                .to_owned(),
-            next:
-                "start clearmld yourself, with CREDENTIALS_DIRECTORY naming a directory that holds the stored file as \
-                   clearml.credentials"
-                    .to_owned(),
-            code: failure::FAILED,
-        });
-    }
     if changed {
         systemctl(&["daemon-reload"]).await?;
     }

@@ -20,6 +20,8 @@ PASSING = (
     "/var/lib/clearml-server",
     "/var/lib/docker",
     "/var/lib/containerd",
+    "/etc/cni",
+    "/etc/docker",
     "/var/lib/dpkg",
     "/var/lib/systemd",
 )

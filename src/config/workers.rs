@@ -248,7 +248,7 @@ mod tests {
             "line 3: gpus: `many` names no GPU",
             "line 6: user: it is empty",
             "line 7: order_fairness: it is a text; write true or false",
-            "line 8: colour: there is no such key; known are cpu_only, create_queue, gpus",
+            "line 8: colour: there is no such key; known are cpu_only, cpus, create_queue, gpus",
         ] {
             assert!(starts(start), "no {start}: {errors:#?}");
         }

@@ -57,8 +57,11 @@ async fn a_declared_worker_takes_a_task_and_a_reload_changes_it_when_the_task_ha
     kill(Pid::from_raw(pid), Signal::SIGHUP).expect("sent");
     world.until("no worker", |world| world.json(&["worker", "list"]).as_array().is_some_and(Vec::is_empty)).await;
     let log = world.daemon_log();
-    assert!(log.contains("worker_changed: order_fairness: false -> true") && log.contains("worker_removed: "), "{log}");
-    assert!(log.contains("Configuration.Reload"), "each reload has its audit record: {log}");
+    assert!(
+        log.contains("worker testhost:w: order_fairness: false -> true") && log.contains("worker_removed: "),
+        "{log}"
+    );
+    assert!(log.contains("Declarations.Reload"), "each reload has its audit record: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

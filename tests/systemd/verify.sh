@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The units under the oldest and the newest systemd that they are for (247 and 257): systemd-analyze verify must have
+# The units under the oldest and the newest systemd that they are for (247 and 257): systemd-analyze --man=no verify must have
 # nothing to say. Its exit code is 0 for a setting that it does not know, so anything that it says is a failure.
 set -euo pipefail
 
@@ -31,7 +31,7 @@ for suite in bullseye trixie; do
   [ "$version" -lt 253 ] || install -D -m 0644 -t "$system/clearmld.service.d" "$units/notify-reload.conf"
   rm -f "$root/said"
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout 60 systemd-nspawn --quiet --directory "$root" --register=no --keep-unit \
-    --private-network sh -c 'cd /usr/lib/systemd/system && systemd-analyze verify ./clearml*.service ./clearml*.slice >/said 2>&1; echo "exit $?" >>/said' \
+    --private-network sh -c 'cd /usr/lib/systemd/system && systemd-analyze --man=no verify ./clearml*.service ./clearml*.slice >/said 2>&1; echo "exit $?" >>/said' \
     </dev/null >/dev/null 2>&1 || true
   if [ "$(cat "$root/said")" != "exit 0" ]; then
     echo "systemd $version ($suite) on the units:" >&2

@@ -5,10 +5,10 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-usage='usage: run.sh DEB DIRECTORY-OF-BINARIES SHIM-TESTS CACHE'
+usage='usage: run.sh DEB CLEARMLD SHIM-TESTS CACHE'
 deb=${1:?$usage}
 # The ClearML server of the test is a clearmld --local that no package manager knows.
-bin=${2:?$usage}
+clearmld=${2:?$usage}
 # Those that need cgroup controllers; they look for the shim where it was built.
 tests=${3:?$usage}
 cache=${4:?$usage}
@@ -39,11 +39,12 @@ mkdir -p "$check/bin"
 install -m 0644 -t "$check" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
 cp -a "$wheels/wheels" "$check/wheels"
 install -m 0755 "$wheels/uv" "$check/bin/uv"
-install -m 0755 -t "$check/bin" "$bin/clearmld" "$bin/clearmld-shim"
+built=$(realpath "$(dirname "$tests")/..")/clearmld-shim
+install -m 0755 -t "$check/bin" "$clearmld" "$built"
 install -m 0755 "$tests" "$check/bin/shim-tests"
 # An emulated disk is slow, and nobody looks at their symbols.
 strip "$check/bin/clearmld" "$check/bin/clearmld-shim" "$check/bin/shim-tests"
-realpath "$bin/clearmld-shim" >"$check/shim-path"
+echo "$built" >"$check/shim-path"
 install -m 0644 "$deb" "$check/clearmld.deb"
 mkdir "$check/nvml"
 cc -shared -fPIC -o "$check/nvml/libnvidia-ml.so.1" "$repository/tests/nvml/stub.c"

@@ -15,13 +15,14 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # What is released names no directory of the machine that it was built on.
 REMAP := --remap-path-prefix=$(CURDIR)=/usr/src/clearmld --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 
-.PHONY: help build release shim nvml-stub install stage deb rpm demo test test-unit test-systemd test-packages bench check fmt deny prepare prepare-test prepare-package prepare-package-test clean
+.PHONY: help build release shim nvml-stub install stage deb rpm demo test test-unit test-systemd test-packages test-e2e bench check fmt deny prepare prepare-test prepare-package prepare-package-test clean
 
 help:
 	@echo "make demo    build, then show a real training task from queue to completed"
 	@echo "make test    install what the tests need, then run them all"
 	@echo "make test-systemd   the part of it that boots a container with systemd"
 	@echo "make test-packages  builds the packages and looks at them closely"
+	@echo "make test-e2e       boots a machine in qemu, and takes the package from its installation to its purge"
 	@echo "make check   formatting, lints, licences, layering"
 	@echo "make bench   a trivial task beside the stock clearml-agent, in one run"
 	@echo "make build   the three binaries ($(BIN)); PROFILE=release for small and fast ones"
@@ -73,16 +74,26 @@ $(TARGET_DIR)/nvml/libnvidia-ml-stub.so: tests/nvml/stub.c tests/nvml/two.conf
 demo: build
 	packaging/demo/demo.sh $(abspath $(BIN))
 
+# The slowest last.
 test: prepare-test build shim
 	CLEARMLD_TEST_PYTHON=$(abspath $(VENV))/bin/python CLEARMLD_TEST_SHIM=$(abspath $(TARGET_DIR)/$(HOST)/shim/clearmld-shim) \
 	  $(CARGO) test --locked -- --test-threads=4
 	@$(MAKE) --no-print-directory test-systemd
+	@$(MAKE) --no-print-directory test-packages
+	@$(MAKE) --no-print-directory test-e2e
 
-# The shipped units in a container that systemd boots; needs root.
-test-systemd: build shim
-	tests=$$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
-	  tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd && \
-	  tests/systemd/run.sh $(BIN) $(TARGET_DIR)/$(HOST)/shim/clearmld-shim "$$tests" $(abspath $(TARGET_DIR))/systemd
+# Those of the shim that are ignored where they are built; and the package, of which there may be older versions.
+SHIM_TESTS = $$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p')
+DEB = $$(ls -t $(PACKAGES)/clearmld_*.deb | head -n 1)
+
+# The package in a container that systemd boots; needs root.
+test-systemd: deb
+	tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd
+	tests/systemd/run.sh $(DEB) "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/systemd
+
+# The package on a whole machine, with a kernel of its own; needs root.
+test-e2e: deb
+	tests/e2e/run.sh $(DEB) $(TARGET_DIR)/release/clearmld "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/e2e
 
 # The packages as they lie there, and installed into a root file system; needs root.
 test-packages: prepare-package-test deb rpm

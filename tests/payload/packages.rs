@@ -102,3 +102,33 @@ fn the_secret_of_an_index_is_in_no_plan() {
     assert!(!reason.contains("hunter2"), "{reason}");
     assert!(reason.contains("check the worker's network"), "{reason}");
 }
+
+#[test]
+fn who_forbids_indexes_in_pips_configuration_is_obeyed_by_both_installers() {
+    for installer in [uv(), Installer::Pip] {
+        let world = world(installer, "six==1.16.0\n");
+        write(&world.root.path().join("home/.pip/pip.conf"), "[global]\nno-index = true\n");
+        let plan = world.plan().expect("a plan");
+        let reason = world.failure(Act::Build { plan });
+        assert!(reason.contains("six") && !reason.contains("network"), "{reason}");
+    }
+}
+
+#[test]
+fn packages_are_compiled_unless_the_operator_says_otherwise() {
+    for installer in [uv(), Installer::Pip] {
+        for (flags, compiled) in [(Vec::new(), true), (vec!["--no-compile".to_owned()], false)] {
+            let mut world = world(installer.clone(), "six==1.16.0\n");
+            world.spec.environment.extra_arguments = flags;
+            world.build(&world.plan().expect("a plan"));
+            let found = std::fs::read_dir(world.root.path().join("venv/lib")).expect("read").map(Result::unwrap);
+            let caches: Vec<_> = found
+                .map(|python| python.path().join("site-packages/__pycache__"))
+                .flat_map(|path| std::fs::read_dir(path).into_iter().flatten())
+                .map(|entry| entry.expect("read").file_name().into_string().expect("text"))
+                .filter(|name| name.starts_with("six."))
+                .collect();
+            assert_eq!(!caches.is_empty(), compiled, "{installer:?}: {caches:?}");
+        }
+    }
+}

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes sure that this host has what building (`build`), testing (`test`), testing in a booted container (`systemd`),
-# packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is allowed, else by naming what
-# to install.
+# in a booted machine (`e2e`), packaging (`package`) or looking at packages (`package-test`) needs: by apt where that is
+# allowed, else by naming what to install.
 set -euo pipefail
 
-what=${1:?usage: host.sh build|test|systemd|package|package-test}
+what=${1:?usage: host.sh build|test|systemd|e2e|package|package-test}
 missing=() # Debian packages
 
 need() { # need PACKAGE COMMAND…: the first command that is not there asks for the package
@@ -30,6 +30,13 @@ if ! /usr/bin/python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-p
 if [ "$what" = systemd ]; then
   need systemd-container systemd-nspawn
   need mmdebstrap mmdebstrap
+fi
+if [ "$what" = e2e ]; then
+  need qemu-system-x86 qemu-system-x86_64
+  need mmdebstrap mmdebstrap
+  PATH=$PATH:/usr/sbin need e2fsprogs mke2fs
+  need binutils strip
+  need util-linux setpriv
 fi
 if [ "$what" = package ]; then
   need dpkg-dev dpkg-shlibdeps

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# clearmld under a real systemd: installs it as a package would into a container that systemd boots, and lets
-# inside/main.py say, behaviour by behaviour, what holds there. The container has no network.
+# clearmld under a real systemd: inside/main.py installs the package in a container that systemd boots, and says,
+# behaviour by behaviour, what holds there. The container has no network.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-usage='usage: run.sh DIRECTORY-OF-BINARIES STATIC-SHIM SHIM-TESTS CACHE'
-bin=${1:?$usage}
-shim=${2:?$usage}
+usage='usage: run.sh DEB SHIM-TESTS CACHE'
+deb=${1:?$usage}
 # The launcher's tests that need systemd; they look for the shim where it was built.
-tests=${3:?$usage}
-cache=${4:?$usage}
+tests=${2:?$usage}
+cache=${3:?$usage}
 # One run takes half of this on two slow cores.
 limit=300
 
@@ -42,17 +41,12 @@ if ! mount -t overlay overlay -o "$layers" "$root" 2>/dev/null; then
   cp -a --reflink=auto "$base" "$root"
 fi
 
-install -D -m 0755 -t "$root/usr/bin" "$bin/clearmld" "$bin/clearmlctl"
-install -D -m 0755 "$shim" "$root/usr/lib/clearmld/clearmld-shim"
-install -D -m 0644 -t "$root/usr/lib/systemd/system" "$repository"/systemd/*.service "$repository"/systemd/*.slice
-install -D -m 0644 "$repository/systemd/clearmld.sysusers" "$root/usr/lib/sysusers.d/clearmld.conf"
-install -D -m 0644 -t "$root/usr/lib/systemd/catalog" "$repository/systemd/clearmld.catalog"
 install -D -m 0644 "$here/local.conf" "$root/etc/systemd/system/clearmld.service.d/local.conf"
-install -D -m 0644 "$here/clearmld.toml" "$root/etc/clearmld/clearmld.toml"
 # A driver's library of ours, where the real one would be.
 cc -shared -fPIC -o "$root/usr/lib/libnvidia-ml.so.1" "$repository/tests/nvml/stub.c"
 cp "$repository/tests/nvml/two.conf" "$root/usr/lib/libnvidia-ml.so.1.conf"
-install -D -m 0644 -t "$root/check" "$here"/inside/*
+install -D -m 0644 -t "$root/check" "$here"/inside/* "$here/clearmld.toml"
+install -m 0644 "$deb" "$root/check/clearmld.deb"
 install -m 0755 "$tests" "$root/check/shim-tests"
 built=$(realpath "$(dirname "$tests")/..")/clearmld-shim
 install -D -m 0755 "$built" "$root/$built"

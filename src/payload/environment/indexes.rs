@@ -119,7 +119,6 @@ impl Indexes {
         };
         set("UV_DEFAULT_INDEX", self.main.clone().unwrap_or_default());
         set("UV_EXTRA_INDEX_URL", self.extra.join(" "));
-        set("UV_NO_INDEX", if self.none { "1".to_owned() } else { String::new() });
         if !variables.contains_key("UV_FIND_LINKS") {
             // uv refuses a directory that is not there, where pip goes on.
             let there = |link: &&String| link.contains("://") || std::path::Path::new(link.as_str()).is_dir();
@@ -136,6 +135,11 @@ impl Indexes {
         }
         // pip looks at all indexes and takes the best version; tasks are recorded with pip.
         variables.entry("UV_INDEX_STRATEGY".to_owned()).or_insert_with(|| "unsafe-best-match".to_owned());
+    }
+
+    /// What uv has no variable for.
+    pub(super) fn uv_options(&self) -> Option<String> {
+        self.none.then(|| "--no-index".to_owned())
     }
 
     /// The same for pip, whose variable replaces what its files say.

@@ -55,12 +55,14 @@ impl<'a> Site<'a> {
             ("UV_CACHE_DIR", cache.as_str()),
             // The environment is sealed and shared: its files must not be those of a cache that the next build may write.
             ("UV_LINK_MODE", "copy"),
-            // Nobody can write .pyc files into it later.
-            ("UV_COMPILE_BYTECODE", "1"),
             ("UV_PYTHON_DOWNLOADS", "never"),
             ("UV_NO_PROGRESS", "1"),
         ] {
             self.variables.insert(name.to_owned(), value.to_owned());
+        }
+        // Nobody can write .pyc files into it later. Told both ways, uv refuses.
+        if !self.order.spec.environment.extra_arguments.iter().any(|flag| flag.starts_with("--no-compile")) {
+            self.variables.insert("UV_COMPILE_BYTECODE".to_owned(), "1".to_owned());
         }
         let environment = &self.order.paths.environment;
         let next = "install the package python3-venv or another Python on the worker";
@@ -83,6 +85,7 @@ impl<'a> Site<'a> {
         if let Some(file) = self.requirements_file()? {
             say("installing packages with uv");
             let options = ["pip", "install", "-r"].map(str::to_owned).into_iter().chain([text(&file)]);
+            let options = options.chain(self.indexes.uv_options());
             let tool =
                 self.tool("uv", uv).args(options).args(&target).args(&self.order.spec.environment.extra_arguments);
             tool.run().map_err(|source| {

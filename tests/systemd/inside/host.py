@@ -9,6 +9,10 @@ import time
 
 UNIT = "clearmld.service"
 
+# How slow this machine is: how often to look again, in seconds, and how much longer than usual to wait.
+PAUSE = 0.05
+PATIENCE = 1
+
 
 class Broken(Exception):
     """A behaviour that does not hold."""
@@ -23,7 +27,7 @@ def holds(sentence, condition, detail=""):
 
 
 def call(*command, **options):
-    options.setdefault("timeout", 60)
+    options.setdefault("timeout", 60 * PATIENCE)
     return subprocess.run(command, text=True, capture_output=True, stdin=subprocess.DEVNULL, **options)
 
 
@@ -36,6 +40,7 @@ def must(*command, **options):
 
 def until(what, ask, limit=20.0):
     """The first answer that is not empty."""
+    limit *= PATIENCE
     end = time.monotonic() + limit
     while True:
         answer = ask()
@@ -43,7 +48,7 @@ def until(what, ask, limit=20.0):
             return answer
         if time.monotonic() > end:
             raise Broken(f"waited {limit} s for: {what}")
-        time.sleep(0.05)
+        time.sleep(PAUSE)
 
 
 # systemd
@@ -88,8 +93,9 @@ def log(task):
     return "".join(json.loads(line)["text"] for line in lines)
 
 
-def submit(script, name="a task", queue="default"):
-    return json.loads(ctl("submit", script, "--name", name, "--queue", queue, "--output", "json"))["task_id"]
+def submit(script, name="a task", queue="default", options=()):
+    where = ("--name", name, "--queue", queue, "--output", "json")
+    return json.loads(ctl("submit", *([script] if script else []), *options, *where))["task_id"]
 
 
 def running(task):
@@ -104,14 +110,14 @@ def running(task):
     return until(f"task {task} runs its program", ask_for_it, 40)
 
 
-def settled(task):
+def settled(task, limit=40):
     """The Run of a task, once the server knows its end."""
 
     def ask_for_it():
         run = ask("run", "show", task)
         return run if run and run["phase"] == "settled" else None
 
-    return until(f"the end of task {task} is reported", ask_for_it, 40)
+    return until(f"the end of task {task} is reported", ask_for_it, limit)
 
 
 def unit_of(run):
@@ -156,7 +162,8 @@ def explain(error):
     """What a person wants to see next."""
     print(f"# {error}")
     said = call("journalctl", "--no-pager", "-n", "30", "_COMM=clearmld", "--output=short-precise").stdout
-    units = call("journalctl", "--no-pager", "-n", "40", "-u", "clearml-run-*", "--output=short-precise").stdout
+    units = call("journalctl", "--no-pager", "-n", "40", "-u", "clearml-run-*", "-t", "systemd").stdout
+    units += call("journalctl", "--no-pager", "-n", "15", "-t", "clearml-task", "--output=short-precise").stdout
     state = call("systemctl", "status", "--no-pager", "-n", "0", UNIT, "clearml-run-*").stdout
     for line in (said + units + state).splitlines():
         print(f"# {line}")

@@ -1,0 +1,3 @@
+echo "the last word"
+python3 -c 'x = bytearray(400 << 20)'
+echo survived

@@ -1,0 +1,59 @@
+"""What only a kernel with cgroup controllers can show."""
+
+import os
+import pathlib
+import re
+
+from host import ask, call, ctl, holds, log, main_pid, settled, submit, unit_of
+
+LIMITS = ("--memory", "256M", "--cpus", "0.5", "--pids", "64")
+
+
+def check(_boot):
+    the_shims_own_tests()
+    ctl("worker", "add", "--name", "small", "--cpu-only", "--queue", "small", "--create-queue", *LIMITS)
+    a_hog()
+    a_fork_bomb()
+    ctl("worker", "remove", "small")
+
+
+def the_shims_own_tests():
+    # Where they were built.
+    shim = pathlib.Path(pathlib.Path("/check/shim-path").read_text().strip())
+    shim.parent.mkdir(parents=True, exist_ok=True)
+    os.symlink("/check/bin/clearmld-shim", shim)
+    done = call("/check/bin/shim-tests", "enforced::", "--ignored", "--test-threads=1", cwd="/")
+    held = re.findall(r"^test (?:\w+::)*(\w+) \.\.\. ok$", done.stdout, re.M)
+    holds("the shim's own tests of limits pass", done.returncode == 0 and held, done.stdout + done.stderr)
+    for name in held:
+        holds(name.replace("_", " "), True)
+    os.unlink(shim)
+    os.removedirs(shim.parent)
+
+
+def a_hog():
+    daemon = main_pid()
+    task = submit("/check/hog.sh", name="hog", queue="small")
+    run = settled(task)
+    holds("a task beyond its worker's memory ends as out of memory", run["end"]["cause"] == "out_of_memory", run)
+    at_server = ask("task", "show", task)["task"]
+    told = (at_server["status"], "256 MiB" in at_server["status_reason"], "had used" in at_server["status_reason"])
+    holds("the server has its limit and its peak", told == ("failed", True, True), at_server)
+    # Each line comes before the memory is asked for.
+    text = log(task)
+    holds("nothing of its output is lost", "the last word\n" in text and "survived" not in text, text)
+    killed = call("journalctl", "--quiet", "--dmesg", "--grep=Memory cgroup out of memory").stdout
+    victims = set(re.findall(r"Killed process \d+ \(([^)]*)\)", killed))
+    holds("the kernel took nobody but tasks", victims <= {"python3", "sh", "bash", "stage", "clearmld-shim"}, killed)
+    holds("the daemon lives on", main_pid() == daemon, daemon)
+
+
+def a_fork_bomb():
+    task = submit("/check/bomb.sh", name="bomb", queue="small")
+    run = settled(task)
+    text = log(task)
+    holds("a fork bomb is refused the 65th process", "refused" in text and run["end"]["cause"] == "exit_code", (run, text))
+    count = int(re.search(r"refused after (\d+)", text)[1])
+    holds("and has had no more than its limit", 40 <= count < 64, count)
+    unit = pathlib.Path("/sys/fs/cgroup/clearml.slice", unit_of(run))
+    holds("nothing of it is left", not unit.exists(), unit)

@@ -3,9 +3,11 @@
 
 mod commands;
 mod declared;
+mod demand;
 mod disk;
 mod events;
 mod gpus;
+mod runs;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,14 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, interval};
 
+use demand::popped;
+
 use super::drive::{Drive, Terms};
-use super::handle::{Command, Event, GpusView, Handle, Reply, RunView, WorkerDraft, WorkerView};
-use super::poll::{Demand, TaskDemand, WorkerDemand};
+use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
+use super::poll::Demand;
 use super::ports::{ServerError, StoreError};
 use super::{Settings, World};
-use crate::domain::handover::{self, Progress, StopRequest};
+use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
 use crate::domain::lease::Pool;
 use crate::domain::run::{Phase, RunRecord};
@@ -353,130 +357,4 @@ impl Core {
             self.emit_phase(&record);
         }
     }
-
-    fn forgotten(&mut self, run: &RunId) {
-        if let Some(slot) = self.runs.remove(run) {
-            self.free(run, &slot.record.worker);
-        }
-    }
-
-    fn free(&mut self, run: &RunId, worker: &WorkerName) {
-        self.pool.release(run);
-        if let Some(post) = self.posts.get_mut(worker)
-            && post.active.as_ref() == Some(run)
-        {
-            post.active = None;
-            post.idle_since = self.turns;
-            self.eager += 1;
-        }
-    }
-
-    /// Asks a Run to stop. The first reason stays; the grace can only get shorter. Whether there was a Run to ask.
-    fn stop(&mut self, run: &RunId, reason: StopReason, grace: Option<Duration>) -> bool {
-        let Some(slot) = self.runs.get(run) else { return false };
-        if !slot.record.holds_lease() {
-            return false;
-        }
-        let grace = grace.unwrap_or(self.settings.borrow().grace);
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let moved = slot.stop.send_if_modified(|current| match current {
-            None => {
-                *current = Some(StopRequest { version: handover::VERSION, reason, grace_ms });
-                true
-            }
-            Some(stop) if grace_ms < stop.grace_ms => {
-                stop.grace_ms = grace_ms;
-                true
-            }
-            Some(_) => false,
-        });
-        if moved {
-            self.emit_run(
-                "run_stopping",
-                run,
-                format!("to be stopped: {}", crate::domain::cause::Cause::Stopped { reason }.reason()),
-            );
-        }
-        true
-    }
-
-    /// Forgets settled Runs that are too old, and the oldest beyond what is to be kept.
-    async fn prune(&mut self) {
-        let mut settled: Vec<(UnixMillis, RunId)> = self
-            .runs
-            .values()
-            .filter_map(|slot| match &slot.record.phase {
-                Phase::Settled(settled) => Some((settled.at, slot.record.id.clone())),
-                Phase::Claimed(_) | Phase::Prepared(_) | Phase::Running(_) | Phase::Exited(_) => None,
-            })
-            .collect();
-        settled.sort();
-        let settings = Arc::clone(&self.settings.borrow());
-        let surplus = settled.len().saturating_sub(settings.keep_runs);
-        let longest = u64::try_from(settings.keep_runs_for.as_millis()).unwrap_or(u64::MAX);
-        let oldest = UnixMillis(self.world.clock.now().0.saturating_sub(longest));
-        let old = settled.into_iter().enumerate().filter(|(rank, (at, _))| *rank < surplus || *at < oldest);
-        for (_, (_, run)) in old {
-            if let Err(error) = self.world.store.drop_run(&run).await {
-                tracing::warn!(CLEARML_RUN_ID = %run, %error, "an old run cannot be removed");
-            }
-            self.runs.remove(&run);
-        }
-    }
-
-    fn view(&self, slot: &Slot) -> RunView {
-        RunView {
-            record: slot.record.clone(),
-            progress: slot.progress.clone(),
-            spool: self.world.store.run_directory(&slot.record.id).join(handover::file::SPOOL),
-            live: slot.record.holds_lease(),
-        }
-    }
-
-    /// Tells the loops beside us what is wanted now.
-    fn publish(&self) {
-        let demand = Demand {
-            eager: self.eager,
-            queues: self
-                .idle_posts()
-                .flat_map(|post| post.worker.queues.iter().map(|queue| queue.id.clone()))
-                .collect(),
-            workers: self.posts.values().map(|post| self.worker_demand(post)).collect(),
-            tasks: self.runs.values().filter(|slot| announced(slot)).map(task_demand).collect(),
-        };
-        self.demand.send_if_modified(|current| {
-            let moved = *current != demand;
-            *current = demand;
-            moved
-        });
-    }
-
-    fn worker_demand(&self, post: &Post) -> WorkerDemand {
-        let slot = post.active.as_ref().and_then(|run| self.runs.get(run)).filter(|slot| announced(slot));
-        let task = slot.map(|slot| (slot.record.task.clone(), slot.record.queue.id.clone()));
-        let active = post.worker.intent == crate::domain::worker::Intent::Active && !post.worker.queues.is_empty();
-        let present = post.active.is_some() || active;
-        let queues = post.worker.queues.iter().map(|queue| queue.id.clone()).collect();
-        let gpus = post.worker.gpus.clone();
-        WorkerDemand { name: post.worker.name.clone(), queues, gpus, task, present }
-    }
-}
-
-/// Whether the server was told that we have the task.
-fn announced(slot: &Slot) -> bool {
-    match &slot.record.phase {
-        Phase::Claimed(claimed) => claimed.announced,
-        Phase::Prepared(_) | Phase::Running(_) => !slot.orphaned,
-        Phase::Exited(_) | Phase::Settled(_) => false,
-    }
-}
-
-/// Whether its task came out of the queue and nothing more is known yet.
-fn popped(record: &RunRecord) -> bool {
-    matches!(&record.phase, Phase::Claimed(claimed) if claimed.popped)
-}
-
-fn task_demand(slot: &Slot) -> TaskDemand {
-    let record = &slot.record;
-    TaskDemand { run: record.id.clone(), task: record.task.clone(), worker: record.worker.clone() }
 }

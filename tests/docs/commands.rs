@@ -15,7 +15,7 @@ fn every_block_says_what_it_is_and_shell_commands_say_who_runs_them() {
     for document in documents() {
         for block in &document.blocks {
             let known = match block.info.split_once(' ') {
-                Some(("sh", tier)) => matches!(tier, "ci" | "host" | "booted" | "booted gpu"),
+                Some(("sh", tier)) => matches!(tier, "ci" | "host" | "booted" | "booted gpu" | "booted limits"),
                 Some(("yaml", kind)) => kind == "cloud-init",
                 Some(("toml", kind)) => matches!(kind, "clearmld.toml" | "worker"),
                 Some(_) => false,

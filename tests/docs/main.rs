@@ -4,7 +4,9 @@
 //!
 //! * `sh ci`: targets of the Makefile, which `.ci/run` runs;
 //! * `sh host`: run here, block by block, against a daemon with the embedded server (`on_this_host`);
-//! * `sh booted` (`sh booted gpu` with scripted GPUs), `yaml cloud-init`: run by `make test-e2e`, in a Debian that boots with systemd (tests/e2e).
+//! * `sh booted`, `sh booted gpu` and `yaml cloud-init`: typed by `make test-systemd` into a host that has never seen
+//!   clearmld (tests/systemd/inside/documents.py);
+//! * `sh booted limits`: by `make test-e2e`, where the kernel has controllers (tests/e2e/inside/limits.py).
 
 mod api;
 mod commands;

@@ -36,7 +36,7 @@ trap 'exit 130' INT TERM
 # The disk that travels in: read-only in the guest, at /check.
 check=$scratch/check
 mkdir -p "$check/bin"
-install -m 0644 -t "$check" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
+install -m 0644 -t "$check" "$repository/docs/security.md" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
 cp -a "$wheels/wheels" "$check/wheels"
 install -m 0755 "$wheels/uv" "$check/bin/uv"
 built=$(realpath "$(dirname "$tests")/..")/clearmld-shim

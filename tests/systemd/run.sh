@@ -47,6 +47,8 @@ cc -shared -fPIC -o "$root/usr/lib/libnvidia-ml.so.1" "$repository/tests/nvml/st
 cp "$repository/tests/nvml/two.conf" "$root/usr/lib/libnvidia-ml.so.1.conf"
 install -D -m 0644 -t "$root/check" "$here"/inside/* "$here/clearmld.toml"
 install -m 0644 "$deb" "$root/check/clearmld.deb"
+install -D -m 0644 -t "$root/check/documents" "$repository/README.md"
+install -D -m 0644 -t "$root/check/documents/docs" "$repository"/docs/*.md
 install -m 0755 "$tests" "$root/check/shim-tests"
 built=$(realpath "$(dirname "$tests")/..")/clearmld-shim
 install -D -m 0755 "$built" "$root/$built"

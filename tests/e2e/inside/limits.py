@@ -15,6 +15,7 @@ def check(_boot):
     a_hog()
     a_fork_bomb()
     ctl("worker", "remove", "small")
+    the_document()
 
 
 def the_shims_own_tests():
@@ -57,3 +58,12 @@ def a_fork_bomb():
     holds("and has had no more than its limit", 40 <= count < 64, count)
     unit = pathlib.Path("/sys/fs/cgroup/clearml.slice", unit_of(run))
     holds("nothing of it is left", not unit.exists(), unit)
+
+
+def the_document():
+    """What docs/security.md has an operator type about limits."""
+    text = pathlib.Path("/check/security.md").read_text()
+    for block in re.findall(r"^```sh booted limits\n((?:.*\n)*?)^```$", text, re.M):
+        done = call("bash", "-euo", "pipefail", "-c", block)
+        holds("docs/security.md: " + " && ".join(block.split("\n")[:-1]), done.returncode == 0, done.stdout + done.stderr)
+    ctl("worker", "remove", "limited")

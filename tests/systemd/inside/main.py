@@ -5,6 +5,7 @@ import pathlib
 import sys
 import traceback
 
+import documents
 import gpus
 import host
 import launcher
@@ -18,7 +19,7 @@ PHASES = [
     # The first boot ends as with a power cut, the second in an orderly way; the third has seen both.
     lambda: (service.check(), gpus.check(), runs.check(), logs.check(), launcher.check(), reboots.cut_the_power()),
     lambda: (reboots.after_the_power_cut(), reboots.power_off()),
-    lambda: reboots.after_the_power_off(),
+    lambda: (reboots.after_the_power_off(), documents.check()),
 ]
 
 

@@ -68,7 +68,7 @@ impl Check for ServerCheck {
 
 fn login(url: &str, outcome: &Outcome) -> Finding {
     const CREDENTIALS: &str =
-        "make new credentials in the web UI (Settings > Workspace), and `clearmlctl init` with them";
+        "make new credentials in the web UI (Settings > Workspace), and `clearmlctl init --force` with them";
     const ADDRESS: &str = "correct api.api_server in clearml.conf, and restart clearmld";
     match outcome {
         Outcome::Done(answer) if answer.get("token").is_some() => {

@@ -73,9 +73,14 @@ pub const SETTINGS: &[Setting] = &[
         "uid_first",
         Takes::Number(1000, 4_000_000_000),
         "900000",
-        "First of the uids that tasks run as where the host does not know the user.",
+        "Uid and gid that tasks run as where the host does not know the user.",
     ),
-    setting("uid_last", Takes::Number(1000, 4_000_000_000), "900999", "Last of these uids."),
+    setting(
+        "uid_last",
+        Takes::Number(1000, 4_000_000_000),
+        "900999",
+        "Last uid that is set aside for that; only the first is used so far.",
+    ),
     setting(
         "stop_grace_seconds",
         Takes::Seconds(0, DAY_MS),

@@ -24,7 +24,8 @@ pub struct Arguments {
     /// Where workers, runs and caches are kept [default: /var/lib/clearmld, or below the home of an ordinary user]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// The control socket [default: /run/clearmld/clearmld.sock, or in the runtime directory of an ordinary user]
+    /// The control socket [default: /run/clearmld/clearmld.sock; in the state directory with --state-dir; in the runtime
+    /// directory of an ordinary user]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Workers to declare, one a *.toml file [default: /etc/clearmld/workers.d; in the state directory with --state-dir;

@@ -189,7 +189,7 @@ impl Plan {
         let host = config.worker_name().to_owned();
         let hidden = hidden(&config);
         let (described, secrets) = (config.describe(), config.secrets());
-        let remarks = config.warnings.iter().chain(&config.unsupported).map(ToString::to_string).collect();
+        let remarks: Vec<String> = config.warnings.iter().chain(&config.unsupported).map(ToString::to_string).collect();
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let comparable = described.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
         let files = digest(&config);
@@ -221,6 +221,7 @@ impl Plan {
         let not_configured =
             matches!(server, Server::None).then(|| unconfigured.unwrap_or_else(|| NOT_CONFIGURED.to_owned()));
         settings.remarks.extend(not_configured.clone());
+        settings.remarks.extend(remarks.iter().cloned());
         let packages = agent.packages;
         let pip = own.installer == InstallerChoice::Pip;
         Self {

@@ -10,15 +10,16 @@ const INTRODUCTION: &str = "# Configuration
 
 Generated from src/config/settings.rs by `UPDATE_DOCS=1 cargo test --test docs`.
 
-Three places, each optional; `clearmlctl init` writes what a first worker needs.
+Four places, each optional; `clearmlctl init` writes what a first worker needs.
 
 | place | what |
 |---|---|
 | /etc/clearmld/clearml.conf | the file of clearml-agent and the SDK (HOCON): server, credentials, git, packages |
+| /etc/clearmld/credentials.conf (or .cred) | what `clearmlctl init` stored: server and key pair; lies over clearml.conf |
 | /etc/clearmld/clearmld.toml | settings of this daemon |
 | /etc/clearmld/workers.d/*.toml | declared workers: clearmld-workers(5) |
 
-Variables of the environment win over clearml.conf. A mistake is named with its file, line and key, all of them at once. A setting
+Variables of the daemon's environment win over all of them. A mistake is named with its file, line and key, all of them at once. A setting
 of clearml.conf that has no effect here is named too, in `clearmlctl status` and in the journal.
 
 ";

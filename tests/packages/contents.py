@@ -22,6 +22,8 @@ FILES = """
 /usr/lib/tmpfiles.d/clearmld.conf
 /usr/share/bash-completion/completions/clearmlctl
 /usr/share/doc/clearmld/README.md
+/usr/share/doc/clearmld/clearmld.json
+/usr/share/doc/clearmld/clearmld.rules.yml
 /usr/share/doc/clearmld/SECURITY.md
 /usr/share/doc/clearmld/THIRD-PARTY
 /usr/share/fish/vendor_completions.d/clearmlctl.fish

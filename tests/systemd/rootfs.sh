@@ -10,7 +10,7 @@ suite=${VERSION_CODENAME:?/etc/os-release names no release; these tests need Deb
 components=main
 [ "$ID" != ubuntu ] || components=main,universe
 # python3-venv brings ensurepip: an environment is made without a network.
-packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps,ca-certificates
+packages=systemd,systemd-sysv,dbus,python3,python3-venv,procps,ca-certificates,git
 
 key=$(cat "$0" <(printf '%s %s %s' "$ID" "$suite" "$(dpkg --print-architecture)") | sha256sum | cut -c1-16)
 root=$cache/$key

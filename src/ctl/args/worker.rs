@@ -51,20 +51,20 @@ pub struct WorkerAdd {
     /// else all GPUs, else CPU]
     #[arg(long, value_name = "GPUS")]
     pub gpus: Option<String>,
-    /// User that the tasks run as [default: clearml-run]
+    /// User that the tasks run as [default: run_as of clearmld.toml, clearml-run]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     /// Memory of each task, such as `512M` or `32G`; one that needs more is ended as out of memory [default: all there is]
-    #[arg(long, value_name = "SIZE", help_heading = "Limits, enforced by the kernel")]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits of each task")]
     pub memory: Option<String>,
     /// Processor time of each task, in CPUs, such as `8` or `0.5` [default: all there is]
-    #[arg(long, value_name = "NUMBER", help_heading = "Limits, enforced by the kernel")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Limits of each task")]
     pub cpus: Option<String>,
     /// Processes and threads of each task [default: 32768, or a quarter of the kernel's own limit if that is less]
-    #[arg(long, value_name = "NUMBER", help_heading = "Limits, enforced by the kernel")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Limits of each task")]
     pub pids: Option<u64>,
     /// Time of each task from its start, such as `90s`, `30m`, `12h` or `7d`; then it is stopped [default: none]
-    #[arg(long, value_name = "TIME", help_heading = "Limits, enforced by the kernel")]
+    #[arg(long, value_name = "TIME", help_heading = "Limits of each task")]
     pub time_limit: Option<String>,
     /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
     #[arg(long, value_name = "NAME")]

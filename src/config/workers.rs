@@ -237,6 +237,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        nix::unistd::mkfifo(&directory.path().join("x.toml"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let read = read(directory.path()).expect("read");
+        assert!(read[0].said.as_ref().expect_err("refused")[0].contains("no regular file"), "{read:?}");
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_told_at_once_with_line_and_key() {
         let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\n";
         let errors = parse(text).expect_err("wrong");

@@ -68,12 +68,12 @@ pub(super) async fn redacted(entries: Vec<Entry>, channel: Option<&Channel>) -> 
     let patterns = Redaction::default();
     let mut clean = Vec::with_capacity(entries.len());
     for Entry { name, text } in entries {
-        let text = patterns.apply(&text);
+        // Values first: a pattern that takes a part of one would hide the rest from the daemon.
         let text = match channel {
             Some(channel) => by_daemon(channel, &text).await?,
             None => text,
         };
-        clean.push(Entry { name, text });
+        clean.push(Entry { name, text: patterns.apply(&text) });
     }
     Ok(clean)
 }

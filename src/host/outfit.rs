@@ -12,7 +12,8 @@ mod gpus;
 use super::users::UserPolicy;
 use super::uv::Uv;
 use crate::domain::handover::{
-    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, RunSpec, Seccomp, Secrets,
+    self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, Requirements, RunSpec,
+    Seccomp, Secrets,
 };
 use crate::domain::journal::Limits as JournalLimits;
 use crate::domain::limits::{Capacity, Limits};
@@ -114,7 +115,8 @@ impl Outfitter for Outfits {
         let identity = self.users.identity(user).map_err(|error| unfit(&error))?;
         let mut choices = self.choices.clone();
         let mut tools = Vec::new();
-        if let Some(uv) = &self.uv {
+        let plan = script::read(&task.script, &choices).map_err(|error| unfit(&error))?;
+        if let Some(uv) = self.uv.as_ref().filter(|_| plan.environment.requirements != Requirements::Nothing) {
             let path = uv.provide().await.map_err(|error| unfit(&error))?;
             tools.extend(path.parent().map(Path::to_owned));
             choices.installer = Installer::Uv { path };

@@ -8,6 +8,7 @@
 
 pub mod exposition;
 mod families;
+mod few;
 mod serve;
 mod tally;
 

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Sources;
 use super::exposition::{Format, write};
 use super::families::{Snapshot, families};
+use super::few::Few;
 use super::tally::Tally;
 use crate::engine::handle::{EngineError, RunView};
 
@@ -51,8 +52,8 @@ pub async fn serve(
     let router = Router::new().route("/metrics", get(answer)).with_state(Arc::clone(&scraped));
     let serving = async {
         match door {
-            Door::Unix(listener) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
-            Door::Loopback(listener) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
+            Door::Unix(listener) => axum::serve(Few::of(listener), router).with_graceful_shutdown(shutdown).await,
+            Door::Loopback(listener) => axum::serve(Few::of(listener), router).with_graceful_shutdown(shutdown).await,
         }
     };
     tokio::select! {

@@ -124,10 +124,20 @@ fn denied(further: &[libc::c_long]) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = always.collect();
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(flag).collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_unshare, NAMESPACES.iter().chain([&NEW_TIME]).map(flag).collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_socket, UNCONTAINED.iter().map(family).collect::<Result<_, _>>()?);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     // It ends who calls in another architecture.
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)?.try_into()
+}
+
+/// Families of sockets that no namespace holds: vsock leads to the hypervisor and what it serves, AF_ALG into the kernel.
+const UNCONTAINED: [libc::c_int; 2] = [libc::AF_VSOCK, libc::AF_ALG];
+
+/// True when the first argument is this.
+fn family(family: &libc::c_int) -> Result<SeccompRule, BackendError> {
+    let family = u64::from(family.unsigned_abs());
+    SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family)?])
 }
 
 /// True when the first argument has this flag.

@@ -49,6 +49,7 @@ fn calls() -> Vec<(&'static str, libc::c_long, String)> {
     let (user, network) = (libc::CLONE_NEWUSER, libc::CLONE_NEWUSER | libc::CLONE_NEWNET);
     // UFFD_USER_MODE_ONLY: what the kernel grants an ordinary user.
     calls.push(("userfaultfd", libc::SYS_userfaultfd, "1".into()));
+    calls.push(("vsock", libc::SYS_socket, format!("{} 1 0", libc::AF_VSOCK)));
     calls.push(("unshare_user", libc::SYS_unshare, user.to_string()));
     calls.push(("unshare_time", libc::SYS_unshare, 0x80.to_string()));
     calls.push(("clone_user", libc::SYS_clone, format!("{} 0 0 0 0", network | libc::SIGCHLD)));

@@ -88,8 +88,13 @@ fn read(
 /// Reads a regular file of at most 1 MiB of UTF-8; else says what is wrong with it.
 pub(super) fn read_limited(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     let cannot = |error: std::io::Error| format!("cannot read it: {error}; check the path and its permissions");
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    // A FIFO is refused below, not waited for.
+    let mut options = std::fs::File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
+    let file = options.open(path).map_err(cannot)?;
     if !file.metadata().map_err(cannot)?.is_file() {
         return Err("it is no regular file; name a file".to_owned());
     }

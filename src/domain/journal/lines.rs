@@ -10,7 +10,7 @@ const PATIENCE_MS: u64 = 2_000;
 const BAR_PATIENCE_MS: u64 = 30_000;
 /// A shorter secret would blacken words that only happen to be the same.
 const SHORTEST_SECRET: usize = 6;
-const BLACKENED: &[u8] = b"****";
+const BLACKENED: &str = "****";
 
 /// See the module. Time is milliseconds of any clock that only goes forward.
 #[derive(Default)]
@@ -112,10 +112,14 @@ impl Lines {
     fn show(&self, mut line: Vec<u8>) -> Option<String> {
         for secret in &self.secrets {
             while let Some(at) = find(&line, secret) {
-                line.splice(at..at + secret.len(), BLACKENED.iter().copied());
+                line.splice(at..at + secret.len(), BLACKENED.bytes());
             }
         }
-        let text = legible(&log::render(&line));
+        let mut text = legible(&log::render(&line));
+        // What colours had split is whole now.
+        for secret in self.secrets.iter().filter_map(|secret| std::str::from_utf8(secret).ok()) {
+            text = text.replace(secret, BLACKENED);
+        }
         (!text.trim().is_empty()).then_some(text)
     }
 }

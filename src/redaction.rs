@@ -56,7 +56,7 @@ fn setting(found: &Captures<'_>) -> String {
 }
 
 /// By how they look.
-const PATTERNS: [(&str, Replace); 8] = [
+const PATTERNS: [(&str, Replace); 11] = [
     (r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)", whole),
     (r"(?i)(\bauthorization\\?[\x22']?\s*[:=]\s*\\?[\x22']?)[^\r\n\x22']+()", inner),
     (r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}()", inner),
@@ -64,17 +64,21 @@ const PATTERNS: [(&str, Replace); 8] = [
     (r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?", whole),
     // User and password of a URL; a password may hold an @.
     (r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\x22'<>]*(@)", inner),
-    // Of GitHub, GitLab, Hugging Face, AWS, Slack, PyPI.
+    // Of GitHub, GitLab, Hugging Face, AWS, Slack, PyPI, npm, Google, Vault, language model services.
     (
-        r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{16}|xox[a-z]-[\w-]{10,}|pypi-[\w-]{16,})",
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|gl(?:pat|rt|dt)-[\w-]{16,}|hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|xox[a-z]-[\w-]{10,}|pypi-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|AIza[\w-]{20,}|hv[bs]\.[\w-]{16,}|sk-[\w-]{16,})",
         whole,
     ),
     // What a setting, a variable, a field or an option of that name is set to.
     (
-        r#"(?i)(?P<name>[\w.-]*(?:(?:secret|password|passwd|passphrase|token|api_?key|access_?key|account_?key|private_?key|credential)[\w-]*|[_.-]pass|\bpass)\\?["']?\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;}\]"']+)"#,
+        r#"(?i)(?P<name>[\w.-]*(?:(?:secret|password|passwd|passphrase|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|credential|signature)[\w-]*|[_.-]pass|\bpass|\bpwd|\bsig)\\?["']?\s*[:=]\s*)(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;}\]"']+)"#,
         setting,
     ),
-    (r"(?i)((?:^|\s)--?[\w-]*(?:secret|password|token|api-?key)[\w-]*\s+)[^\s-]\S*()", inner),
+    (r"(?i)((?:^|\s)--?[\w-]*(?:secret|password|token|api-?key|access-?key)[\w-]*\s+)[^\s-]\S*()", inner),
+    (r"(?i)(\b(?:set-)?cookie\s*:\s*)[^\r\n]+()", inner),
+    // curl, and .netrc.
+    (r"((?:^|\s)(?:-u|--user)\s+[^\s:]+:)\S+()", inner),
+    (r"(?i)(\blogin\s+\S+\s+password\s+)\S+()", inner),
 ];
 
 impl Redaction {
@@ -95,7 +99,7 @@ impl Redaction {
         let mut text = text.to_owned();
         for value in &self.values {
             let plain = value.expose_secret();
-            for form in [Cow::Borrowed(plain), percent(plain), json(plain)] {
+            for form in [Cow::Borrowed(plain), percent(plain, true), percent(plain, false), json(plain)] {
                 if text.contains(form.as_ref()) {
                     text = text.replace(form.as_ref(), REDACTED);
                 }
@@ -110,10 +114,14 @@ impl Redaction {
     }
 }
 
-/// As in a URL.
-fn percent(text: &str) -> Cow<'_, str> {
+/// As in a URL, whose hexadecimal digits come in both cases.
+fn percent(text: &str, upper: bool) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let encode = |byte: u8| match (plain(byte), upper) {
+        (true, _) => char::from(byte).to_string(),
+        (false, true) => format!("%{byte:02X}"),
+        (false, false) => format!("%{byte:02x}"),
+    };
     Cow::Owned(text.bytes().map(encode).collect())
 }
 
@@ -146,6 +154,13 @@ mod tests {
             ("see https://host/x@y", "see https://host/x@y"),
             ("a eyJhbGciOiJI.eyJzdWIi.c2lnbmF0dXJl b", "a **** b"),
             ("push with ghp_0123456789abcdefABCDEF now", "push with **** now"),
+            ("X-Api-Key: abcdef; x", "X-Api-Key: ****; x"),
+            ("run --api-key=abcdef x", "run --api-key=**** x"),
+            ("GET /b?sig=ab%2Fcd&x", "GET /b?sig=****"),
+            ("Cookie: session=abc; other=d", "Cookie: ****"),
+            ("curl -u me:hunter2x https://host", "curl -u me:**** https://host"),
+            ("machine host login me password hunter2x", "machine host login me password ****"),
+            ("key sk-proj-0123456789abcdef0123 end", "key **** end"),
             ("run --password hunter2x --user me", "run --password **** --user me"),
             ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nrest", "****\nrest"),
         ];
@@ -162,6 +177,7 @@ mod tests {
             "a compass: north",
             "a-secret-place in the hills",
             "http://host:8008/",
+            "-u clearmld --boot",
         ] {
             assert_eq!(Redaction::default().apply(text), text);
         }
@@ -171,7 +187,7 @@ mod tests {
     fn a_known_value_goes_wherever_it_stands_in_any_spelling() {
         let known = ["pa/ss \"word", "pa/ss"].map(|value| SecretString::from(value.to_owned()));
         let redaction = Redaction::knowing(known);
-        for text in ["x pa/ss \"word y", "x pa%2Fss%20%22word y", r#"x pa/ss \"word y"#] {
+        for text in ["x pa/ss \"word y", "x pa%2Fss%20%22word y", "x pa%2fss%20%22word y", r#"x pa/ss \"word y"#] {
             assert_eq!(redaction.apply(text), "x **** y");
         }
         let short = Redaction::knowing([SecretString::from("root".to_owned())]);

@@ -103,6 +103,19 @@ impl Said {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_somebody_elses_image_is_not_followed() {
+    let site = Site::new().await;
+    let elsewhere = site.directory.path().join("elsewhere");
+    fs::create_dir_all(site.root().join("etc")).expect("made");
+    fs::create_dir(&elsewhere).expect("made");
+    std::os::unix::fs::symlink(&elsewhere, site.root().join("etc/clearmld")).expect("linked");
+    let said = site.init(&site.good_block(), &[]).await;
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("etc/clearmld is a symbolic link"), "{}", said.err);
+    assert_eq!(fs::read_dir(&elsewhere).expect("read").count(), 0, "nothing is written there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_logs_in_is_stored_for_root_alone_and_the_daemon_reads_it() {
     let site = Site::new().await;
     let said = site.init(&site.good_block(), &["--output", "json"]).await;

@@ -96,11 +96,23 @@ impl Place {
 
     fn make(&self, directory: &str) -> Result<(), Failure> {
         let path = self.root.join(directory);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&path)
-            .map_err(|error| unwritten("make", &path, &error))
+        self.stay_below(&path)?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
+        made.map_err(|error| unwritten("make", &path, &error))
+    }
+
+    /// In an image of somebody else's a link can lead to this host's own files.
+    fn stay_below(&self, path: &Path) -> Result<(), Failure> {
+        let parts = path.ancestors().take_while(|part| part.starts_with(&self.root) && *part != self.root);
+        let linked = |part: &&Path| fs::symlink_metadata(part).is_ok_and(|found| found.is_symlink());
+        match parts.filter(|_| self.root != Path::new("/")).find(linked) {
+            None => Ok(()),
+            Some(link) => Err(Failure::Setup {
+                what: format!("{} is a symbolic link, which is not followed below --root", link.display()),
+                next: "put a directory in its place".to_owned(),
+                code: failure::FAILED,
+            }),
+        }
     }
 
     fn write(&self, path: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {

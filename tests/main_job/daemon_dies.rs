@@ -2,14 +2,11 @@ use std::time::Duration;
 
 use super::world::World;
 
-/// The program's pid on the host, as `run show` tells it.
-fn stage_pid(world: &World, task: &str) -> u64 {
-    let show = world.json(&["run", "show", task]);
-    let text = show.to_string();
-    show.pointer("/stage_pid")
-        .or_else(|| show.pointer("/run/stage_pid"))
-        .and_then(serde_json::Value::as_u64)
-        .unwrap_or_else(|| panic!("no stage_pid in {text}"))
+/// The program's pid on the host, as `run show` tells it; a daemon that has just started reads it first.
+async fn stage_pid(world: &World, task: &str) -> u64 {
+    let shown = |world: &World| world.json(&["run", "show", task])["stage_pid"].as_u64();
+    world.until("the program's pid", |world| shown(world).is_some()).await;
+    shown(world).expect("it was there")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,12 +18,12 @@ pub(crate) async fn nothing_is_lost(world: &mut World) {
     let script = "import time\nfor i in range(60):\n    print('line', i, flush=True)\n    time.sleep(0.1)\nraise SystemExit(7)\n";
     let task = world.submit(script, "").await;
     world.log_shows(&task, "line 3\n").await;
-    let before = stage_pid(world, task.as_str());
+    let before = stage_pid(world, task.as_str()).await;
     world.kill_daemon();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(std::path::Path::new(&format!("/proc/{before}")).exists(), "the program lives without the daemon");
     world.start_daemon();
-    assert_eq!(stage_pid(world, task.as_str()), before);
+    assert_eq!(stage_pid(world, task.as_str()).await, before);
     let reason = world.fails(&task).await;
     assert!(reason.contains("exit code 7"), "{reason}");
     let log = world.log(&task).await;

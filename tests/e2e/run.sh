@@ -36,7 +36,8 @@ trap 'exit 130' INT TERM
 # The disk that travels in: read-only in the guest, at /check.
 check=$scratch/check
 mkdir -p "$check/bin"
-install -m 0644 -t "$check" "$repository/docs/security.md" "$here"/inside/* "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
+install -m 0644 -t "$check" "$here"/inside/* "$repository/docs/security.md" \
+  "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
 cp -a "$wheels/wheels" "$check/wheels"
 install -m 0755 "$wheels/uv" "$check/bin/uv"
 built=$(realpath "$(dirname "$tests")/..")/clearmld-shim
@@ -63,7 +64,7 @@ else
   processor=(-accel tcg,thread=multi -cpu max)
 fi
 : >"$scratch/out"
-tail -n +1 -s 0.2 -F "$scratch/out" 2>/dev/null &
+tail --pid=$$ -n +1 -s 0.2 -F "$scratch/out" 2>/dev/null &
 reader=$!
 began=$(date +%s)
 # One process for all boots: what the guest writes goes to a layer that lives as long as it.
@@ -84,7 +85,8 @@ sleep 0.5
 took=$(($(date +%s) - began))
 
 if [ "$(tail -n 1 "$scratch/out")" = "end ok" ]; then
-  echo "booted: all $(grep -c '^ok ' "$scratch/out") behaviours hold ($took s, $(grep -c '^# boot ' "$scratch/out") boots)"
+  held=$(grep -c '^ok ' "$scratch/out") boots=$(grep -c '^# boot ' "$scratch/out")
+  echo "booted: all $held behaviours hold ($took s, $boots boots)"
 else
   echo "the machine's console ended with:" >&2
   tail -n 15 "$scratch/console" >&2 || true

@@ -11,7 +11,8 @@ def check(_boot):
     asked = call("clearmlctl", "doctor", "--output", "json")
     found = {finding["check"]: finding for finding in json.loads(asked.stdout or "[]")}
     engine = found["containers"]
-    holds("clearmlctl doctor sees the container engine", engine["verdict"] == "ok" and "docker" in engine["detail"], found)
+    seen = engine["verdict"] == "ok" and "docker" in engine["detail"]
+    holds("clearmlctl doctor sees the container engine", seen, found)
     # The disk of this machine is small, and its GPUs ended with the first boot.
     bad = [finding for check, finding in found.items() if finding["verdict"] != "ok" and check not in ("disk", "gpu")]
     holds("and finds the rest to be well", not bad and len(found) > 10, bad)

@@ -53,7 +53,8 @@ def a_fork_bomb():
     task = submit("/check/bomb.sh", name="bomb", queue="small")
     run = settled(task)
     text = log(task)
-    holds("a fork bomb is refused the 65th process", "refused" in text and run["end"]["cause"] == "exit_code", (run, text))
+    refused = "refused" in text and run["end"]["cause"] == "exit_code"
+    holds("a fork bomb is refused the 65th process", refused, (run, text))
     count = int(re.search(r"refused after (\d+)", text)[1])
     holds("and has had no more than its limit", 40 <= count < 64, count)
     unit = pathlib.Path("/sys/fs/cgroup/clearml.slice", unit_of(run))
@@ -65,5 +66,6 @@ def the_document():
     text = pathlib.Path("/check/security.md").read_text()
     for block in re.findall(r"^```sh booted limits\n((?:.*\n)*?)^```$", text, re.M):
         done = call("bash", "-euo", "pipefail", "-c", block)
-        holds("docs/security.md: " + " && ".join(block.split("\n")[:-1]), done.returncode == 0, done.stdout + done.stderr)
+        typed = " && ".join(block.split("\n")[:-1])
+        holds(f"docs/security.md: {typed}", done.returncode == 0, done.stdout + done.stderr)
     ctl("worker", "remove", "limited")

@@ -90,19 +90,25 @@ pub async fn run(world: World, to: Address, mut live: watch::Receiver<bool>) -> 
     }
 }
 
-/// Writes how far it is; a full disk is waited for, since the rest of the output is on it.
+/// Writes how far it is; a full disk and the like are waited for, since the rest of the output is on it.
 async fn keep(world: &World, to: &Address, delivery: &Delivery) -> Result<(), ShipError> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
     loop {
         match world.store.put_delivery(&to.run, delivery).await {
-            Err(error) if error.disk_full() => sleep(backoff.step()).await,
+            Err(error) if error.passes() => sleep(backoff.step()).await,
             other => return other.map_err(ShipError::Store),
         }
     }
 }
 
 async fn read(world: &World, to: &Address, delivery: &Delivery) -> Result<Vec<u8>, ShipError> {
-    world.store.read_spool(&to.run, delivery.acknowledged, REQUEST_BYTES).await.map_err(ShipError::Store)
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+    loop {
+        match world.store.read_spool(&to.run, delivery.acknowledged, REQUEST_BYTES).await {
+            Err(error) if error.passes() => sleep(backoff.step()).await,
+            other => return other.map_err(ShipError::Store),
+        }
+    }
 }
 
 /// Cuts what is there into events with stamps of their own.

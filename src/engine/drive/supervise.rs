@@ -1,13 +1,14 @@
 //! From a complete run directory to the end of its last process.
 
-use tokio::time::{Duration, MissedTickBehavior, interval};
+use tokio::time::{Duration, MissedTickBehavior, interval, sleep};
 
 use super::Drive;
 use crate::domain::cause::Cause;
-use crate::domain::handover::{Progress, StopRequest};
+use crate::domain::handover::{ExitRecord, Progress, StopRequest};
 use crate::domain::run::{Exited, Phase, Running};
 use crate::domain::stop::StopReason;
-use crate::engine::ports::LaunchError;
+use crate::engine::Backoff;
+use crate::engine::ports::{LaunchError, StoreError};
 
 /// How often the shim's progress is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -101,7 +102,7 @@ impl Drive {
     /// The shim is gone: what it wrote last says how; without that nobody knows, and what is left is ended.
     async fn conclude(&mut self, running: &Running) -> Phase {
         self.sweep().await;
-        let (cause, record) = match self.world.store.exit(&self.record.id).await {
+        let (cause, record) = match self.last_words().await {
             Ok(Some(record)) => (Cause::of(&record, self.record.stop.as_ref()), Some(record)),
             Ok(None) => (
                 Cause::Lost {
@@ -114,6 +115,17 @@ impl Drive {
         let at = record.as_ref().map_or_else(|| self.world.clock.now(), |record| record.at);
         let requeue = self.requeue_after(&cause).await;
         Phase::Exited(Exited { cause, record, at, started: Some(running.started), requeue })
+    }
+
+    /// What the shim wrote last. That it cannot be read now does not mean that it is not there.
+    async fn last_words(&self) -> Result<Option<ExitRecord>, StoreError> {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        loop {
+            match self.world.store.exit(&self.record.id).await {
+                Err(error) if error.passes() => sleep(backoff.step()).await,
+                other => return other,
+            }
+        }
     }
 
     pub(super) async fn sweep(&self) {

@@ -32,6 +32,13 @@ impl StoreError {
     pub fn disk_full(&self) -> bool {
         matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
     }
+
+    /// Whether it may go by without anybody's help: the disk has room again, or the daemon a descriptor or memory.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        let scarce = [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOMEM];
+        self.disk_full() || self.source.raw_os_error().is_some_and(|code| scarce.contains(&code))
+    }
 }
 
 /// What the ledger held when the daemon came up.

@@ -10,7 +10,7 @@ use clearmld::engine::ports::{LaunchError, Launcher};
 use clearmld::host::launch::{Direct, Systemd, choose, isolation};
 use clearmld::sys::durable;
 
-use super::stand::{Run, SHIM, Stand, UID, executable, until, with_argument};
+use super::stand::{Run, Stand, UID, executable, the_shim, until, with_argument};
 
 /// A launcher whose shim uses the test's own stage.
 pub(crate) fn launcher(stand: &Stand, run: &Run) -> Direct {
@@ -20,7 +20,7 @@ pub(crate) fn launcher(stand: &Stand, run: &Run) -> Direct {
 
 pub(crate) fn wrapper(stand: &Stand, run: &Run) -> PathBuf {
     let shim = stand.state.path().join("shim.sh");
-    executable(&shim, &format!("#!/bin/sh\nexec {SHIM} \"$@\" --stage-program {}\n", run.stage.display()));
+    executable(&shim, &format!("#!/bin/sh\nexec {} \"$@\" --stage-program {}\n", the_shim(), run.stage.display()));
     shim
 }
 
@@ -85,9 +85,9 @@ async fn a_shim_that_cannot_start_is_told_with_its_own_words() {
 #[tokio::test]
 async fn a_host_without_the_right_to_make_namespaces_is_recognised_by_trying() {
     let stand = Stand::new();
-    assert_eq!(isolation(SHIM.as_ref()).await, (Isolation::Namespaces, None));
+    assert_eq!(isolation(the_shim().as_ref()).await, (Isolation::Namespaces, None));
     let confined = stand.state.path().join("confined");
-    executable(&confined, &format!("#!/bin/sh\nexec setpriv --bounding-set -sys_admin {SHIM} \"$@\"\n"));
+    executable(&confined, &format!("#!/bin/sh\nexec setpriv --bounding-set -sys_admin {} \"$@\"\n", the_shim()));
     let (isolation, reason) = isolation(&confined).await;
     assert_eq!(isolation, Isolation::Subreaper);
     assert!(reason.as_deref().is_some_and(|reason| reason.contains("not permitted")), "{reason:?}");
@@ -103,7 +103,7 @@ async fn root_without_that_right_runs_tasks_all_the_same() {
     }
     run.write_orders();
     let mut confined = std::process::Command::new("setpriv");
-    confined.args(["--bounding-set", "-sys_admin", SHIM]);
+    confined.args(["--bounding-set", "-sys_admin", the_shim()]);
     let mut shim = run.start_with(confined);
     assert_eq!(shim.record().end, End::Exited { code: 3 }, "{}", shim.output());
     assert_eq!(shim.output(), format!("{UID}\n"));

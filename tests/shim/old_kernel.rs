@@ -4,7 +4,7 @@ use std::process::Command;
 
 use clearmld::domain::handover::End;
 
-use super::stand::{SHIM, Stand};
+use super::stand::{Stand, the_shim};
 
 /// Starts its arguments where mount_setattr (5.12) and close_range (5.9) do not exist.
 const WITHOUT: &str = "
@@ -35,7 +35,7 @@ fn without_mount_setattr_and_close_range_the_host_is_as_read_only_and_no_descrip
     ));
     run.write_orders();
     let mut command = Command::new("python3");
-    command.arg("-c").arg(WITHOUT).arg(SHIM);
+    command.arg("-c").arg(WITHOUT).arg(the_shim());
     let mut shim = run.start_with(command);
     let record = shim.record();
     let output = shim.output();

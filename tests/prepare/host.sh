@@ -47,6 +47,8 @@ fi
 if [ "$what" = package-test ]; then
   need lintian lintian
   need rpmlint rpmlint
+  need rpm rpmbuild
+  need dnf dnf
   need apparmor apparmor_parser
   need man-db man
   need zsh zsh

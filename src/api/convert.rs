@@ -7,6 +7,7 @@ use crate::domain::handover::{Stage, Usage};
 use crate::domain::ids::UnixMillis;
 use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase};
+use crate::domain::sandbox::Sandbox;
 use crate::domain::worker::{Intent, Origin, Worker};
 use crate::engine::handle::{Event, HostStatus, RunView, ServerLink, WorkerActivity, WorkerView};
 use crate::engine::ports::{DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, ServerIdentity};
@@ -106,9 +107,22 @@ impl From<WorkerView> for v1::Worker {
             task_id,
             problem: view.problem,
             limits: Some(view.worker.limits.into()),
+            sandbox: Some((&view.worker.sandbox).into()),
             declared_in: view.worker.file().map(str::to_owned),
             pending: view.pending,
             requeue_on_host_loss: view.worker.requeue_on_host_loss,
+        }
+    }
+}
+
+impl From<&Sandbox> for v1::SandboxOptions {
+    fn from(sandbox: &Sandbox) -> Self {
+        Self {
+            binds: sandbox.binds.iter().map(ToString::to_string).collect(),
+            devices: sandbox.devices.iter().map(ToString::to_string).collect(),
+            network: Some(sandbox.network.to_string()),
+            relax: sandbox.relaxed.iter().map(|part| part.to_string()).collect(),
+            text: sandbox.to_string(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::domain::limits::Limits;
+use crate::domain::sandbox::Sandbox;
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
@@ -97,8 +98,13 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         }
         let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
         let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
+        let sandbox = asked.sandbox.unwrap_or_default();
+        let v1::SandboxOptions { binds, devices, network, relax, text: _ } = &sandbox;
+        let sandbox = Sandbox::parse(binds, devices, network.as_deref(), relax)
+            .map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
+            sandbox,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,

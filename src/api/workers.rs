@@ -69,5 +69,17 @@ fn describe(asked: &v1::AddWorkerRequest) -> String {
     for (name, limit) in limits {
         text.extend(limit.iter().map(|limit| format!(" {name}={limit}")));
     }
+    if let Some(sandbox) = &asked.sandbox {
+        let network: Vec<String> = sandbox.network.iter().cloned().collect();
+        let options = [
+            ("bind", &sandbox.binds),
+            ("device", &sandbox.devices),
+            ("network", &network),
+            ("relax", &sandbox.relax),
+        ];
+        for (name, values) in options.iter().filter(|(_, values)| !values.is_empty()) {
+            text.push_str(&format!(" {name}={}", values.join(",")));
+        }
+    }
     text
 }

@@ -7,9 +7,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clearmld::shim::DevicePolicy;
 use clearmld::{payload, shim};
 
-const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--stage-program PROGRAM]";
+const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--devices-closed | --stage-program PROGRAM]";
+/// The stage is this very program, even after an upgrade.
+const SELF: &str = "/proc/self/exe";
 
 fn main() -> ExitCode {
     // git runs this program to ask for a password.
@@ -24,9 +27,12 @@ fn main() -> ExitCode {
         [Some("check"), Some(question)] => {
             payload::check::answer(question).map(|()| 0).map_err(|error| (1, error.to_string()))
         }
-        [Some("run"), _] => run(Path::new(&arguments[1]), Path::new("/proc/self/exe")),
+        [Some("run"), _] => run(Path::new(&arguments[1]), SELF, DevicePolicy::Open),
+        [Some("run"), _, Some("--devices-closed")] => run(Path::new(&arguments[1]), SELF, DevicePolicy::Closed),
         // Whoever may start a shim can run anything anyway; tests bring a stage of their own.
-        [Some("run"), _, Some("--stage-program"), _] => run(Path::new(&arguments[1]), Path::new(&arguments[3])),
+        [Some("run"), _, Some("--stage-program"), _] => {
+            run(Path::new(&arguments[1]), &arguments[3].to_string_lossy(), DevicePolicy::Open)
+        }
         _ => Err((2, USAGE.to_owned())),
     };
     match result {
@@ -38,8 +44,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(directory: &Path, stage_program: &Path) -> Result<u8, (u8, String)> {
-    shim::run(directory, stage_program).map(|_| 0).map_err(|error| (1, error.to_string()))
+fn run(directory: &Path, stage_program: &str, devices: DevicePolicy) -> Result<u8, (u8, String)> {
+    shim::run(directory, Path::new(stage_program), devices).map(|_| 0).map_err(|error| (1, error.to_string()))
 }
 
 fn stage() -> Result<u8, (u8, String)> {

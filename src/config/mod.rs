@@ -15,6 +15,7 @@ mod origin;
 mod own;
 mod payload;
 mod places;
+pub mod policy;
 mod reader;
 mod server;
 pub mod settings;
@@ -79,6 +80,8 @@ pub struct Config {
     pub socket: Sourced<PathBuf>,
     /// Where workers are declared.
     pub workers_dir: Sourced<PathBuf>,
+    /// Where root says what workers may have.
+    pub policy_file: PathBuf,
     /// The embedded server is asked for, at this address if one was given. It wins over `server`.
     pub local: Option<Option<SocketAddr>>,
     /// This host, as the server knows it.
@@ -187,6 +190,7 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
     let socket = places::socket(flags, environment, host, &state_dir.value);
     reader.describe("state_dir", state_dir.value.display().to_string(), &state_dir.origin);
     let workers_dir = places::workers_dir(flags, environment, host, own.workers_dir.as_ref(), &state_dir.value);
+    let policy_file = places::policy_file(flags, environment, host, &state_dir.value);
     reader.describe("workers_dir", workers_dir.value.display().to_string(), &workers_dir.origin);
     reader.describe("socket", socket.value.display().to_string(), &socket.origin);
     Ok(Config {
@@ -203,6 +207,7 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         state_dir,
         socket,
         workers_dir,
+        policy_file,
         server,
         agent,
         own,

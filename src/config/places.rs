@@ -96,6 +96,16 @@ pub(super) fn socket(flags: &Flags, environment: &Environment, host: &Host, stat
     }
 }
 
+/// Beside the host's own configuration, never where an operator has put workers.d: only root may write there.
+pub(super) fn policy_file(flags: &Flags, environment: &Environment, host: &Host, state_dir: &Path) -> PathBuf {
+    const NAME: &str = "policy.toml";
+    if flags.state_dir.is_some() || !host.is_root {
+        return state_dir.join(NAME);
+    }
+    let directory = of_systemd(environment, "CONFIGURATION_DIRECTORY").map(|directory| directory.value);
+    directory.unwrap_or_else(|| host.etc.clone()).join(NAME)
+}
+
 /// The flag, else clearmld.toml, else what systemd made for the unit, else the place for root or for this user. A demo in a
 /// state directory of its own must not have the installed daemon's workers.
 pub(super) fn workers_dir(

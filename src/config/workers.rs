@@ -14,6 +14,7 @@ use super::hocon;
 use crate::domain::declared::DeclaredFile;
 use crate::domain::gpu::GpuClaim;
 use crate::domain::limits::Limits;
+use crate::domain::sandbox::Sandbox;
 use crate::domain::worker::WorkerDraft;
 
 /// More files are a mistake: a directory that is not meant.
@@ -85,6 +86,7 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
             pids: keys.parsed("pids"),
             time: keys.parsed("time_limit"),
         },
+        sandbox: keys.sandbox(),
         order_fairness: keys.flag("order_fairness"),
         create_queue: keys.flag("create_queue"),
         requeue_on_host_loss: keys.flag("requeue_on_host_loss"),
@@ -124,6 +126,16 @@ impl Keys<'_> {
             None => Err(format!("it is {}; write one text or number", kind(value))),
         };
         found.map_err(|problem| self.wrong(key, problem)).ok()
+    }
+
+    fn sandbox(&mut self) -> Sandbox {
+        let (binds, devices, relax) = (self.names("binds"), self.names("devices"), self.names("relax"));
+        let network = self.parsed::<Line>("network").map(|line| line.0);
+        Sandbox::parse(&binds, &devices, network.as_deref(), &relax)
+            .unwrap_or_else(|(key, problem)| {
+                self.wrong(key, problem);
+                Sandbox::default()
+            })
     }
 
     fn flag(&mut self, key: &'static str) -> bool {

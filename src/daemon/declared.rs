@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::Plan;
 use crate::config::{self, Flags};
+use crate::domain::policy::Policy;
 use crate::engine::ports::{Declarations, Reading};
 
 /// See the module.
@@ -14,6 +15,10 @@ pub(super) struct Files {
     pub(super) flags: Flags,
     /// Where workers are declared, since the start.
     pub(super) workers: PathBuf,
+    /// Where root says what they may have.
+    pub(super) policy: PathBuf,
+    /// Whom tasks run as when nobody says otherwise.
+    pub(super) run_as: String,
 }
 
 #[async_trait]
@@ -28,5 +33,9 @@ impl Declarations for Files {
             Ok(reading) => reading,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        config::policy::read(&self.policy, &self.run_as, nix::unistd::geteuid().as_raw())
     }
 }

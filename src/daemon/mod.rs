@@ -33,7 +33,6 @@ use crate::metrics::Sources;
 use crate::server::{self, LocalServer, StartError};
 
 pub use arguments::Arguments;
-use declared::Files;
 use ends::Ends;
 pub use plan::{Plan, PlanError, Server};
 pub use trial::check_credentials;
@@ -120,7 +119,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         store,
         outfitter: Arc::new(outfits),
         gpus: Arc::new(gpus),
-        declarations: Arc::new(Files { flags: plan.flags.clone(), workers: plan.workers_dir.clone() }),
+        declarations: Arc::new(plan.files()),
         clock: Arc::new(clock::HostClock),
     };
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
+use super::declared::Files;
 use crate::clearml::{ClientConfig, ClientCredentials, Verify};
 use crate::config::{
     self, Config, ConfigErrors, Credentials, Environment, Flags, InstallerChoice, MetricsChoice, ServerConfig, Sourced,
@@ -51,6 +52,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// Where workers are declared.
     pub workers_dir: PathBuf,
+    /// Where root says what workers may have.
+    pub policy_file: PathBuf,
     /// Which server.
     pub server: Server,
     /// Why there is none, with the next step.
@@ -128,6 +131,14 @@ impl Plan {
         })
     }
 
+    /// What the operator and root write, for reading it again.
+    pub(super) fn files(&self) -> Files {
+        // An ordinary user's tasks run as that user.
+        let run_as = self.users.identity(None).map_or_else(|_| self.users.default.clone(), |identity| identity.user);
+        let (flags, workers, policy) = (self.flags.clone(), self.workers_dir.clone(), self.policy_file.clone());
+        Files { flags, workers, policy, run_as }
+    }
+
     /// What a Run is given on this host.
     pub(super) fn outfits(
         &self,
@@ -193,7 +204,7 @@ impl Plan {
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let comparable = described.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
         let files = digest(&config);
-        let Config { state_dir, socket, workers_dir, local, server, agent, own, unconfigured, .. } = config;
+        let Config { state_dir, socket, workers_dir, policy_file, local, server, agent, own, unconfigured, .. } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -228,6 +239,7 @@ impl Plan {
             state_dir: state_dir.value,
             socket: socket.value,
             workers_dir: workers_dir.value,
+            policy_file,
             server,
             not_configured,
             verify,

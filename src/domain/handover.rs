@@ -29,7 +29,7 @@ pub use journal::JournalSpec;
 pub use secrets::{GitCredential, Secrets};
 pub use spec::{
     Caches, Entry, EnvironmentSpec, Identity, Installer, Isolation, Overlay, ProgramSpec, Repository, Requirements,
-    RunSpec, Seccomp, SourceSpec,
+    RunSpec, SourceSpec,
 };
 pub use stage::{Act, EnvironmentPlan, StageOrder, StagePaths, StageReport};
 

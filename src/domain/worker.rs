@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::gpu::GpuClaim;
 use super::ids::{QueueId, UnixMillis, WorkerName};
 use super::limits::Limits;
+use super::sandbox::Sandbox;
 
 /// Version of a Worker's file in the ledger.
 pub const VERSION: u32 = 1;
@@ -27,6 +28,9 @@ pub struct Worker {
     /// What each of its Runs may use at most.
     #[serde(default)]
     pub limits: Limits,
+    /// What their sandbox shows and holds, where it differs from everybody's.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// Its task goes back to the head of its queue when the host goes down under it, in order or without.
     #[serde(default)]
     pub requeue_on_host_loss: bool,
@@ -71,6 +75,8 @@ pub struct WorkerDraft {
     pub user: Option<String>,
     /// What each Run may use at most.
     pub limits: Limits,
+    /// What their sandbox shows and holds.
+    pub sandbox: Sandbox,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.
@@ -107,6 +113,7 @@ impl Worker {
             order_fairness: draft.order_fairness,
             user: draft.user,
             limits: draft.limits,
+            sandbox: draft.sandbox,
             requeue_on_host_loss: draft.requeue_on_host_loss,
             intent: Intent::Active,
             added,

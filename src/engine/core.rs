@@ -8,6 +8,7 @@ mod disk;
 mod events;
 mod gpus;
 mod runs;
+mod sandbox;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -291,7 +292,11 @@ impl Core {
 
     fn drive(&mut self, record: RunRecord, adopted: bool) {
         let worker = self.posts.get(&record.worker).map(|post| &post.worker);
-        let terms = worker.map(|worker| Terms { user: worker.user.clone(), limits: worker.limits }).unwrap_or_default();
+        let terms = worker.map(|worker| Terms {
+            user: worker.user.clone(),
+            limits: worker.limits,
+            sandbox: worker.sandbox.clone(),
+        }).unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
         let (world, settings) = (self.world.clone(), Arc::clone(&self.settings.borrow()));
         let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);

@@ -21,6 +21,7 @@ use crate::domain::cause::Cause;
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase, RunRecord};
+use crate::domain::sandbox::Sandbox;
 
 /// A Run and what it needs to live.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Terms {
     pub user: Option<String>,
     /// What the Run may use at most.
     pub limits: Limits,
+    /// What its sandbox shows and holds.
+    pub sandbox: Sandbox,
 }
 
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::domain::declared::DeclaredFile;
+use crate::domain::policy::{Grant, Policy};
 use crate::domain::worker::WorkerDraft;
 use crate::engine::Settings;
 use crate::engine::ports::{Declarations, Reading};
@@ -13,6 +14,7 @@ use crate::engine::ports::{Declarations, Reading};
 pub(crate) struct FakeDeclarations {
     files: Mutex<Vec<DeclaredFile>>,
     settings: Mutex<Settings>,
+    policy: Mutex<Option<Result<Policy, String>>>,
 }
 
 impl FakeDeclarations {
@@ -28,6 +30,11 @@ impl FakeDeclarations {
         self.files.lock().expect("unpoisoned").retain(|file| file.stem != stem);
     }
 
+    /// policy.toml says this from now on.
+    pub(crate) fn allow(&self, policy: Result<Policy, String>) {
+        *self.policy.lock().expect("unpoisoned") = Some(policy);
+    }
+
     pub(crate) fn set(&self, settings: Settings) {
         *self.settings.lock().expect("unpoisoned") = settings;
     }
@@ -38,5 +45,14 @@ impl Declarations for FakeDeclarations {
     async fn read(&self) -> Reading {
         let settings = Box::new(self.settings.lock().expect("unpoisoned").clone());
         Reading { workers: Ok(self.files.lock().expect("unpoisoned").clone()), settings: Ok(settings) }
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        self.policy.lock().expect("unpoisoned").clone().unwrap_or_else(|| {
+            // What most tests have: everybody may be anybody.
+            let users = Some(["alice", "tester", "clearml-run"].map(str::to_owned).into());
+            let default = Some(Grant { users, ..Grant::default() });
+            Ok(Policy { default, ..Policy::absent("policy.toml".into(), "clearml-run".into()) })
+        })
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::handover::{
 use crate::domain::limits::Capacity;
 use crate::domain::machine::MachineStats;
 use crate::domain::run::RunRecord;
+use crate::domain::sandbox::Sandbox;
 use crate::domain::task::TaskSnapshot;
 use crate::engine::ports::{Machine, OutfitError, Outfitter, PayloadToken};
 
@@ -35,6 +36,13 @@ impl Outfitter for FakeOutfitter {
         match user {
             Some("root") => Err(OutfitError { reason: "tasks may not run as `root`".into() }),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn check_sandbox(&self, sandbox: &Sandbox) -> Result<(), OutfitError> {
+        match sandbox.binds.iter().find(|bind| bind.source.starts_with("/nowhere")) {
+            Some(bind) => Err(OutfitError { reason: format!("binds: {} does not exist", bind.source.display()) }),
+            None => Ok(()),
         }
     }
 
@@ -77,7 +85,7 @@ impl Outfitter for FakeOutfitter {
             },
             tools: Vec::new(),
             limits: crate::domain::limits::Limits::default(),
-            seccomp: handover::Seccomp::Default,
+            sandbox: Sandbox::default(),
             stop_grace_ms: 10,
             spool_budget: 1 << 20,
             journal: None,

@@ -8,16 +8,18 @@ use nix::unistd::{SysconfVar, sysconf};
 use secrecy::SecretString;
 
 mod gpus;
+mod reach;
 
 use super::users::UserPolicy;
 use super::uv::Uv;
 use crate::domain::handover::{
     self, Caches, GitCredential, Identity, Installer, Isolation, JournalSpec, ProgramSpec, Requirements, RunSpec,
-    Seccomp, Secrets,
+    Secrets,
 };
 use crate::domain::journal::Limits as JournalLimits;
 use crate::domain::limits::{Capacity, Limits};
 use crate::domain::run::RunRecord;
+use crate::domain::sandbox::Sandbox;
 use crate::domain::script::{self, ScriptChoices};
 use crate::domain::task::TaskSnapshot;
 use crate::engine::ports::{OutfitError, Outfitter, PayloadToken};
@@ -92,6 +94,11 @@ impl Outfitter for Outfits {
         self.users.identity(user).map(drop).map_err(|error| OutfitError { reason: error.to_string() })
     }
 
+    async fn check_sandbox(&self, sandbox: &Sandbox) -> Result<(), OutfitError> {
+        let hidden = self.hidden();
+        reach::check(sandbox, self.isolation, hidden).await.map_err(|reason| OutfitError { reason })
+    }
+
     fn has_gpus(&self) -> bool {
         Path::new("/dev/nvidia0").exists()
     }
@@ -136,11 +143,11 @@ impl Outfitter for Outfits {
             identity,
             isolation: self.isolation,
             cgroup,
-            hidden: std::iter::once(self.root.clone()).chain(self.hidden.iter().cloned()).collect(),
+            hidden: self.hidden(),
             tools,
             // The engine fills them in: they are the Worker's.
             limits: Limits::default(),
-            seccomp: Seccomp::Default,
+            sandbox: Sandbox::default(),
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
             journal: self.journal(record),
@@ -162,6 +169,10 @@ impl Outfitter for Outfits {
 }
 
 impl Outfits {
+    fn hidden(&self) -> Vec<PathBuf> {
+        std::iter::once(self.root.clone()).chain(self.hidden.iter().cloned()).collect()
+    }
+
     /// Caches are shared among the Runs of one user, and of nobody else: anybody's setup.py runs while an environment is
     /// built.
     fn caches(&self, identity: &Identity) -> Caches {

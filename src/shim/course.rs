@@ -189,7 +189,7 @@ impl Shim {
     }
 
     fn bounds(&self) -> io::Result<Bounds> {
-        let filter = Filter::make(self.spec.seccomp)?;
+        let filter = Filter::make(&self.spec.sandbox.relaxed)?;
         let counted = self.cgroup.as_ref().is_some_and(Cgroup::counts_processes);
         let processes = (!counted).then(|| usual_pids(kernel_has()));
         Ok(Bounds { filter, processes })

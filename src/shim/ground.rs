@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::Shim;
 use super::environment::Place as Environment;
 use super::rootfs::{Overlay, Place, RootPlan, fixed};
-use super::tree::Ground;
+use super::tree::{Apart, Ground};
+use crate::domain::sandbox::{Network, Part};
 use crate::domain::handover::{
     Act, Identity, Installer, Isolation, RunSpec, Secrets, StageOrder, StagePaths, VERSION, file,
 };
@@ -94,18 +95,25 @@ impl Shim {
         let mut hidden = self.spec.hidden.clone();
         hidden.extend(self.directory.parent().map(Path::to_owned));
         let entry = (!self.spec.identity.known_to_host).then(|| self.spec.identity.clone());
-        Ok(Ground::Namespace(Box::new(RootPlan {
+        let sandbox = &self.spec.sandbox;
+        let root = Box::new(RootPlan {
             mount_point: self.directory.join("root"),
             hidden,
             tmp: work.join("tmp"),
             places,
             overlay,
-            devices: self.spec.devices.clone(),
+            devices: self.spec.devices.iter().cloned().chain(sandbox.devices.iter().map(|d| d.path().into())).collect(),
+            binds: sandbox.binds.clone(),
+            writable: sandbox.relaxed.has(Part::ReadOnlyRoot),
+            hosts_tmp: sandbox.relaxed.has(Part::PrivateTmp),
             // It counts for the limit of memory: more than half leaves the program nothing.
             shm: self.spec.limits.memory.map(|memory| memory.bytes() / 2),
             entry,
             stage: self.stage_program.clone(),
-        })))
+        });
+        // Code and packages come over the network: only the program can do without.
+        let network = sandbox.network == Network::None && matches!(act, Act::Program { .. });
+        Ok(Ground::Namespace(root, Apart { ipc: !sandbox.relaxed.has(Part::IpcNamespace), network }))
     }
 
     fn layer(&self, environment: &Environment, layer: &Path) -> io::Result<Overlay> {

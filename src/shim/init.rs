@@ -13,6 +13,7 @@ use rustix::process::{WaitOptions, wait};
 use super::payload::{Luggage, become_stage};
 use super::rootfs::{self, RootPlan};
 use super::word::{Word, end_of};
+use crate::sys::network::loopback_up;
 use crate::sys::process::{Namespaces, signal_whole_namespace, spawn};
 
 /// Tells init to send SIGTERM to every process of its namespace.
@@ -21,8 +22,8 @@ pub(super) const TERMINATE: rustix::process::Signal = rustix::process::Signal::U
 /// Lives as init; the result is the exit code.
 ///
 /// `alive` is the reading end of a pipe whose only writing end the shim has: it hangs up when the shim is gone.
-pub(super) fn live(root: &RootPlan, luggage: &Luggage, alive: &OwnedFd) -> i32 {
-    match try_live(root, luggage, alive) {
+pub(super) fn live(root: &RootPlan, own_network: bool, luggage: &Luggage, alive: &OwnedFd) -> i32 {
+    match try_live(root, own_network, luggage, alive) {
         Ok(()) => 0,
         Err(reason) => {
             Word::Failed { reason }.say(&luggage.words);
@@ -31,7 +32,7 @@ pub(super) fn live(root: &RootPlan, luggage: &Luggage, alive: &OwnedFd) -> i32 {
     }
 }
 
-fn try_live(root: &RootPlan, luggage: &Luggage, alive: &OwnedFd) -> Result<(), String> {
+fn try_live(root: &RootPlan, own_network: bool, luggage: &Luggage, alive: &OwnedFd) -> Result<(), String> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("cannot follow the shim: {error}"))?;
     // getppid is of no use here: the shim is outside of our pid namespace. A shim that died before the line above has
     // closed the pipe.
@@ -45,6 +46,9 @@ fn try_live(root: &RootPlan, luggage: &Luggage, alive: &OwnedFd) -> Result<(), S
     // Blocked since before the clone (see Inbox): nothing that was sent to us is lost.
     let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    if own_network {
+        loopback_up().map_err(|error| format!("cannot give it a loopback interface of its own: {error}"))?;
+    }
     for what in rootfs::enter(root).map_err(|error| error.to_string())? {
         Word::Missing { what }.say(&luggage.words);
     }

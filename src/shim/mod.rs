@@ -11,6 +11,7 @@
 //! | [`watch`] | the one loop: output, answers, signals, the stop escalation |
 //! | [`tree`], [`init`], [`descendants`], [`cgroup`] | the processes of a stage, and their end |
 //! | [`rootfs`], [`privileges`], [`seccomp`], [`rlimits`] | what separates them from the host |
+//! | [`devices`] | whether the unit's device policy holds |
 //! | [`environment`], [`walk`] | finished environments, sealed |
 //! | [`spool`], [`last_line`], [`journal`] | their output |
 //! | [`stage`] | the other end, inside |
@@ -19,6 +20,7 @@
 mod cgroup;
 mod course;
 mod descendants;
+mod devices;
 mod environment;
 mod ground;
 mod inbox;
@@ -50,6 +52,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use self::cgroup::Cgroup;
+pub use self::devices::DevicePolicy;
 use self::inbox::Inbox;
 use self::journal::Journal;
 use self::record::Reserved;
@@ -120,7 +123,7 @@ struct Shim {
 ///
 /// # Errors
 /// When there is no Run to carry out, or no record can be kept of it.
-pub fn run(directory: &Path, stage_program: &Path) -> Result<Performed, ShimError> {
+pub fn run(directory: &Path, stage_program: &Path, devices: DevicePolicy) -> Result<Performed, ShimError> {
     sanitize::shim().map_err(process("close descriptors"))?;
     let directory = fs::canonicalize(directory).map_err(in_directory("find", directory))?;
     let Some(_lock) = lock(&directory)? else { return Ok(Performed::NotOurs) };
@@ -132,7 +135,8 @@ pub fn run(directory: &Path, stage_program: &Path) -> Result<Performed, ShimErro
     let (spec, secrets) = take_orders(&directory)?;
     let path = directory.join(file::EXIT);
     let reserved = Reserved::make(&path).map_err(in_directory("reserve room for", &path))?;
-    let (shim, refusal) = Shim::start(directory, stage_program, spec, secrets, inbox)?;
+    let missing = devices::missing(devices, &spec).into_iter().collect();
+    let (shim, refusal) = Shim::start(directory, stage_program, spec, secrets, (inbox, missing))?;
     shim.finish(refusal, reserved)
 }
 
@@ -202,9 +206,8 @@ impl Shim {
         stage_program: &Path,
         spec: RunSpec,
         secrets: Secrets,
-        inbox: Inbox,
+        (inbox, mut missing): (Inbox, Vec<String>),
     ) -> Result<(Self, Option<End>), ShimError> {
-        let mut missing = Vec::new();
         let cgroup = join_cgroup(&spec, &mut missing);
         let refusal = refuse(&spec, cgroup.as_ref());
         if spec.isolation == Isolation::Subreaper {

@@ -11,12 +11,14 @@
 //! | modules, kexec, bpf, swap, the kernel log, accounting, quota | EPERM | they administer a host |
 //! | keyrings | EPERM | not separated by namespaces: those of the payload's user are all Runs' |
 //! | userfaultfd, perf_event_open, LDT and I/O ports, file handles, fanotify | EPERM | much attack surface, or a way around the sandbox |
-//! | io_uring | EPERM | as Docker: the richest source of kernel holes, and it works past a filter like this one. Programs take EPERM for `kernel.io_uring_disabled` and do without. [`Seccomp::IoUring`] allows it |
+//! | io_uring | EPERM | as Docker: the richest source of kernel holes, and it works past a filter like this one. Programs take EPERM for `kernel.io_uring_disabled` and do without |
 //! | clone3 | ENOSYS | its flags are in memory, where a filter cannot look; C libraries fall back to clone |
 //! | numbers after [`NEWEST`], x32 | ENOSYS | what nobody has looked at; programs fall back as on an older kernel |
 //! | calls of another architecture (32-bit programs) | SIGSYS | they end in any case, and an error code would end them less plainly |
 //!
 //! ptrace and process_vm_readv stay: they reach no further than the Run's own pid namespace.
+//!
+//! A Worker's definition can relax io_uring, perf_event_open, namespaces with mounts in them, or all of it ([`Part`]).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,14 +29,14 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use crate::domain::handover::Seccomp;
+use crate::domain::sandbox::{Part, Relaxed};
 use crate::sys::seccomp::install;
 
 /// The last system call that has been looked at (mseal, Linux 6.10).
 const NEWEST: libc::c_long = libc::SYS_mseal;
 
-const DENIED: [libc::c_long; 30] = [
-    // Mounts.
+/// Mounts and namespaces; unshare and clone by their flags.
+const APART: [libc::c_long; 11] = [
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -45,8 +47,10 @@ const DENIED: [libc::c_long; 30] = [
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
-    // Namespaces; unshare and clone by their flags.
     libc::SYS_setns,
+];
+
+const DENIED: [libc::c_long; 18] = [
     // The host's administration.
     libc::SYS_init_module,
     libc::SYS_finit_module,
@@ -66,7 +70,6 @@ const DENIED: [libc::c_long; 30] = [
     libc::SYS_keyctl,
     // Attack surface.
     libc::SYS_userfaultfd,
-    libc::SYS_perf_event_open,
     libc::SYS_open_by_handle_at,
     libc::SYS_fanotify_init,
 ];
@@ -77,6 +80,7 @@ const DENIED_HERE: [libc::c_long; 5] =
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: [libc::c_long; 1] = [libc::SYS_quotactl_fd];
 
+const PERF: [libc::c_long; 1] = [libc::SYS_perf_event_open];
 const IO_URING: [libc::c_long; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 
 /// Each makes a namespace. (CLONE_NEWTIME shares its bit with clone's exit signal: unshare alone takes it.)
@@ -100,13 +104,11 @@ impl Filter {
     ///
     /// # Errors
     /// On an architecture that nobody has made a filter for.
-    pub(super) fn make(policy: Seccomp) -> io::Result<Self> {
-        let denied = match policy {
-            Seccomp::Off => return Ok(Self(Vec::new())),
-            Seccomp::Default => denied(&IO_URING),
-            Seccomp::IoUring => denied(&[]),
-        };
-        let program = denied.map_err(|error| io::Error::other(format!("no system call filter: {error}")))?;
+    pub(super) fn make(relaxed: &Relaxed) -> io::Result<Self> {
+        if relaxed.has(Part::Seccomp) {
+            return Ok(Self(Vec::new()));
+        }
+        let program = denied(relaxed).map_err(|error| io::Error::other(format!("no system call filter: {error}")))?;
         Ok(Self(vec![program, unknown().to_vec()]))
     }
 
@@ -119,11 +121,19 @@ impl Filter {
     }
 }
 
-fn denied(further: &[libc::c_long]) -> Result<BpfProgram, BackendError> {
-    let always = DENIED.iter().chain(&DENIED_HERE).chain(further).map(|number| (*number, Vec::new()));
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = always.collect();
-    rules.insert(libc::SYS_clone, NAMESPACES.iter().map(flag).collect::<Result<_, _>>()?);
-    rules.insert(libc::SYS_unshare, NAMESPACES.iter().chain([&NEW_TIME]).map(flag).collect::<Result<_, _>>()?);
+fn denied(relaxed: &Relaxed) -> Result<BpfProgram, BackendError> {
+    let unless = |part, numbers: &'static [libc::c_long]| if relaxed.has(part) { &[][..] } else { numbers };
+    let further = [
+        unless(Part::IoUring, &IO_URING),
+        unless(Part::PerfEvents, &PERF),
+        unless(Part::UserNamespaces, &APART),
+    ];
+    let numbers = DENIED.iter().chain(&DENIED_HERE).chain(further.into_iter().flatten());
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = numbers.map(|number| (*number, Vec::new())).collect();
+    if !relaxed.has(Part::UserNamespaces) {
+        rules.insert(libc::SYS_clone, NAMESPACES.iter().map(flag).collect::<Result<_, _>>()?);
+        rules.insert(libc::SYS_unshare, NAMESPACES.iter().chain([&NEW_TIME]).map(flag).collect::<Result<_, _>>()?);
+    }
     rules.insert(libc::SYS_socket, UNCONTAINED.iter().map(family).collect::<Result<_, _>>()?);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
@@ -173,16 +183,21 @@ mod tests {
 
     #[test]
     fn a_filter_fits_into_the_kernel_with_room_to_spare_and_off_is_none() {
-        let sizes = |policy| Filter::make(policy).expect("made").0.iter().map(Vec::len).collect::<Vec<_>>();
-        let default = sizes(Seccomp::Default);
+        let sizes = |parts: &[Part]| {
+            let relaxed = parts.iter().copied().collect();
+            Filter::make(&relaxed).expect("made").0.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        let default = sizes(&[]);
         assert!(default.len() == 2 && default.iter().all(|size| *size < 1000), "{default:?}");
-        assert!(sizes(Seccomp::IoUring)[0] < default[0]);
-        assert!(sizes(Seccomp::Off).is_empty());
+        for part in [Part::IoUring, Part::PerfEvents, Part::UserNamespaces] {
+            assert!(sizes(&[part])[0] < default[0], "{part}");
+        }
+        assert!(sizes(&[Part::Seccomp]).is_empty());
     }
 
     #[test]
     fn nothing_is_denied_twice_or_beyond_the_range() {
-        let mut all: Vec<_> = DENIED.iter().chain(&DENIED_HERE).chain(&IO_URING).collect();
+        let mut all: Vec<_> = DENIED.iter().chain(&APART).chain(&DENIED_HERE).chain(&IO_URING).chain(&PERF).collect();
         assert!(all.iter().all(|number| (0..=NEWEST).contains(*number)));
         let count = all.len();
         all.sort_unstable();

@@ -45,9 +45,18 @@ enum Shape {
 #[derive(Debug)]
 pub(super) enum Ground {
     /// In namespaces, with this view of the files.
-    Namespace(Box<RootPlan>),
+    Namespace(Box<RootPlan>, Apart),
     /// As a plain child that execs this.
     Plain(PathBuf),
+}
+
+/// What a tree has of its own, besides processes, mounts and a host name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// System V IPC and POSIX message queues.
+    pub ipc: bool,
+    /// The network: a loopback interface.
+    pub network: bool,
 }
 
 /// What holds each process of a tree.
@@ -90,13 +99,13 @@ impl Tree {
             parent: None,
         };
         let (first, shape) = match ground {
-            Ground::Namespace(root) => {
+            Ground::Namespace(root, Apart { ipc, network }) => {
                 let (alive, alive_writer) = pipe_with(PipeFlags::CLOEXEC)?;
                 let mut alive_writer = Some(alive_writer);
-                let first = spawn(Namespaces::Own, || {
+                let first = spawn(Namespaces::Own { ipc, network }, || {
                     // Only the shim's copy may keep the pipe from hanging up.
                     drop(alive_writer.take());
-                    init::live(&root, &luggage, &alive)
+                    init::live(&root, network, &luggage, &alive)
                 })?;
                 let alive = alive_writer.take().ok_or(io::ErrorKind::BrokenPipe)?;
                 (first, Shape::Namespace { _alive: alive })

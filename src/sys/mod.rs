@@ -7,6 +7,7 @@ pub mod journal;
 #[cfg(feature = "daemon")]
 pub mod mig;
 pub mod mount;
+pub mod network;
 pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;

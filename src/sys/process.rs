@@ -15,8 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub enum Namespaces {
     /// None: an ordinary child.
     Shared,
-    /// Pid (the child is its init), mount, ipc and uts.
-    Own,
+    /// Pid (the child is its init), mount and uts.
+    Own {
+        /// And ipc.
+        ipc: bool,
+        /// And network, with nothing in it that is up.
+        network: bool,
+    },
 }
 
 /// A child, and a pidfd of it that was made with it, so that it can never mean another process.
@@ -36,7 +41,11 @@ pub struct Child {
 pub fn spawn(namespaces: Namespaces, body: impl FnOnce() -> i32) -> io::Result<Child> {
     let flags = match namespaces {
         Namespaces::Shared => 0,
-        Namespaces::Own => libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS,
+        Namespaces::Own { ipc, network } => {
+            let with = |wanted, flag| if wanted { flag } else { 0 };
+            let always = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+            always | with(ipc, libc::CLONE_NEWIPC) | with(network, libc::CLONE_NEWNET)
+        }
     };
     let flags = (flags | libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_ulong;
     let mut pidfd: c_int = -1;

@@ -37,7 +37,7 @@ impl World {
             tools: Vec::new(),
             devices: Vec::new(),
             limits: clearmld::domain::limits::Limits::default(),
-            seccomp: clearmld::domain::handover::Seccomp::Default,
+            sandbox: Default::default(),
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
             journal: None,

@@ -12,6 +12,7 @@ mod old_kernel;
 mod output;
 mod sandbox;
 mod seccomp;
+mod shown;
 mod stand;
 mod stops;
 mod subreaper;

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use clearmld::domain::handover::{
     Caches, Entry, EnvironmentSpec, ExitRecord, Identity, Installer, Isolation, Overlay, ProgramSpec, Progress,
-    Requirements, RunSpec, Seccomp, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
+    Requirements, RunSpec, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
 };
 use clearmld::domain::ids::{RunId, TaskId};
 use clearmld::domain::limits::Limits;
+use clearmld::domain::sandbox::Sandbox;
 use clearmld::domain::stop::StopReason;
 use clearmld::sys::durable;
 
@@ -117,7 +118,7 @@ impl Stand {
             tools: vec![state.join("tools")],
             devices: Vec::new(),
             limits: Limits::default(),
-            seccomp: Seccomp::Default,
+            sandbox: Sandbox::default(),
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,
             journal: None,

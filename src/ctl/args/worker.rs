@@ -37,6 +37,25 @@ pub enum Worker {
     },
 }
 
+/// What a sandbox shows and holds.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sandbox of each task (the host's policy file says what may be had)")]
+pub struct SandboxOptions {
+    /// Directory or file of the host to show, read-only unless it ends in `:rw`; again for more
+    #[arg(long = "bind", value_name = "SOURCE[:TARGET][:ro|rw]")]
+    pub binds: Vec<String>,
+    /// Character device to give, such as /dev/infiniband/uverbs0; again for more
+    #[arg(long = "device", value_name = "NODE")]
+    pub devices: Vec<String>,
+    /// Network of the program: `host`, or `none` for a loopback interface of its own and nothing else [default: host]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// Parts of the sandbox to relax: seccomp, io-uring, user-namespaces, perf-events, ipc-namespace, private-tmp,
+    /// read-only-root
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub relax: Vec<String>,
+}
+
 /// `worker add`.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerAdd {
@@ -66,6 +85,9 @@ pub struct WorkerAdd {
     /// Time of each task from its start, such as `90s`, `30m`, `12h` or `7d`; then it is stopped [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Limits of each task")]
     pub time_limit: Option<String>,
+    /// What their sandbox shows and holds.
+    #[command(flatten)]
+    pub sandbox: SandboxOptions,
     /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

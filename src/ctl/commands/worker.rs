@@ -2,7 +2,7 @@
 
 use super::{Desk, LARGEST_ANSWER};
 use crate::ctl::args::Output;
-use crate::ctl::args::worker::{Worker, WorkerAdd};
+use crate::ctl::args::worker::{SandboxOptions, Worker, WorkerAdd};
 use crate::ctl::failure::Failure;
 use crate::ctl::render::{json, table};
 use crate::rpc::v1;
@@ -51,7 +51,15 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         pids: add.pids,
         time_limit: add.time_limit,
         requeue_on_host_loss: add.requeue_on_host_loss,
+        sandbox: sandbox(add.sandbox),
     }
+}
+
+/// None when nothing was said, as of a client that knows nothing of it.
+fn sandbox(asked: SandboxOptions) -> Option<v1::SandboxOptions> {
+    let SandboxOptions { binds, devices, network, relax } = asked;
+    let said = !(binds.is_empty() && devices.is_empty() && network.is_none() && relax.is_empty());
+    said.then(|| v1::SandboxOptions { binds, devices, network, relax, text: String::new() })
 }
 
 #[cfg(test)]
@@ -69,6 +77,7 @@ mod tests {
             cpus: None,
             pids: None,
             time_limit: None,
+            sandbox: SandboxOptions::default(),
             name: None,
             order_fairness: false,
             create_queue: false,

@@ -70,6 +70,12 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
             "pids": limits.pids,
             "time_limit_s": limits.time_limit_s,
         })),
+        "sandbox": worker.sandbox.as_ref().map(|sandbox| json!({
+            "binds": sandbox.binds,
+            "devices": sandbox.devices,
+            "network": sandbox.network,
+            "relaxed": sandbox.relax,
+        })),
         "intent": words::intent(worker),
         "added_at": rfc3339(worker.added_unix_ms),
         "activity": words::activity(worker),

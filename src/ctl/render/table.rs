@@ -167,6 +167,7 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         id => format!("{} ({id})", queue.name),
     };
     let queues: Vec<String> = worker.queues.iter().map(queue).collect();
+    let sandbox = worker.sandbox.as_ref();
     let order = if worker.order_fairness { "in turn" } else { "first one first" };
     look.fields(vec![
         ("worker", some(&worker.name)),
@@ -174,6 +175,10 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("gpus", some(&worker.gpus)),
         ("user", worker.user.as_deref().and_then(some)),
         ("limits", worker.limits.as_ref().and_then(|limits| some(&limits.text))),
+        ("binds", sandbox.map(|sandbox| sandbox.binds.join(", ")).as_deref().and_then(some)),
+        ("devices", sandbox.map(|sandbox| sandbox.devices.join(", ")).as_deref().and_then(some)),
+        ("network", sandbox.and_then(|sandbox| sandbox.network.as_deref()).and_then(some)),
+        ("relaxed", sandbox.map(|sandbox| sandbox.relax.join(", ")).as_deref().and_then(some)),
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
         ("run", worker.run_id.as_deref().and_then(some)),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::JournalSpec;
 use crate::domain::ids::{RunId, TaskId};
 use crate::domain::limits::Limits;
+use crate::domain::sandbox::Sandbox;
 
 /// What a Run is, whole: the shim needs nothing else and asks nobody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,9 +37,9 @@ pub struct RunSpec {
     /// What it may use at most. A limit that cannot be enforced ends the Run before it starts.
     #[serde(default)]
     pub limits: Limits,
-    /// Which system calls the payload has.
+    /// What its sandbox shows and holds, where it differs from everybody's.
     #[serde(default)]
-    pub seccomp: Seccomp,
+    pub sandbox: Sandbox,
     /// From SIGTERM to SIGKILL, when nobody says otherwise.
     pub stop_grace_ms: u64,
     /// Bytes that the spool may hold on disk; beyond it output is counted and dropped, never waited for.
@@ -75,19 +76,6 @@ pub enum Isolation {
     Namespaces,
     /// The shim is a subreaper and ends every descendant; no separation of files. For ordinary users.
     Subreaper,
-}
-
-/// Which system calls the payload has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Seccomp {
-    /// What programs need, and nothing that administers a host.
-    #[default]
-    Default,
-    /// That, and io_uring.
-    IoUring,
-    /// All that its user may call.
-    Off,
 }
 
 /// Directories shared by the Runs of one cache domain. They exist, and belong to the payload's user, but for

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{Core, News, Post};
+use super::{Core, News, Post, sandbox};
 use crate::domain::declared::{self, Change, DeclaredFile, FieldChange, Found, Known};
 use crate::domain::ids::WorkerName;
 use crate::domain::notice::Notice;
@@ -52,7 +52,10 @@ impl Core {
         }
         match reading.workers {
             Ok(files) => {
-                let found: Vec<Found> = files.into_iter().map(|file| self.identify(file)).collect();
+                let mut found: Vec<Found> = Vec::new();
+                for file in files {
+                    found.push(self.identify(file).await);
+                }
                 let known = self.posts.values();
                 let known = known.map(|post| Known { worker: &post.worker, run: post.active.clone() });
                 plan.workers = declared::plan(&found, &known.collect::<Vec<_>>(), &self.world.gpus.seen());
@@ -70,16 +73,21 @@ impl Core {
     }
 
     /// Fills in what this host decides: name and GPUs, and whether the user may run tasks.
-    fn identify(&self, file: DeclaredFile) -> Found {
+    async fn identify(&self, file: DeclaredFile) -> Found {
         let DeclaredFile { path, stem, said } = file;
-        let worker = said.and_then(|draft| self.declare(draft, &path, &stem).map_err(|reason| vec![reason]));
+        let worker = match said {
+            Ok(draft) => self.declare(draft, &path, &stem).await.map_err(|reason| vec![reason]),
+            Err(reasons) => Err(reasons),
+        };
         Found { path, worker }
     }
 
-    fn declare(&self, draft: WorkerDraft, path: &str, stem: &str) -> Result<Worker, String> {
+    async fn declare(&self, draft: WorkerDraft, path: &str, stem: &str) -> Result<Worker, String> {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| format!("user: {}", error.reason))?;
         self.check_limits(&draft.limits).map_err(|error| format!("limits: {error}"))?;
+        self.permit_draft(&draft)?;
+        self.world.outfitter.check_sandbox(&draft.sandbox).await.map_err(|error| error.reason)?;
         let gpus = self.claimed(&draft).map_err(|error| format!("gpus: {error}"))?;
         let name = match &draft.name {
             Some(name) => name.clone(),
@@ -159,10 +167,11 @@ impl Core {
     async fn declare_new(&mut self, worker: Worker) -> Result<(), EngineError> {
         self.keep(&worker).await?;
         let (name, path) = (worker.name.clone(), worker.file().unwrap_or_default().to_owned());
+        let differs = sandbox::said(&worker);
         let mut post = Post::new(worker, self.turns);
         post.search = Some(Search::now());
         self.posts.insert(name.clone(), post);
-        self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added, as {path} says"));
+        self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added, as {path} says{differs}"));
         Ok(())
     }
 

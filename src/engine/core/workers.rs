@@ -2,7 +2,7 @@
 
 use super::declared::Pending;
 use super::gpus::LOOKED_AT;
-use super::{Core, News, Post, Slot};
+use super::{Core, News, Post, Slot, sandbox};
 use crate::domain::cause::Cause;
 use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{QueueId, TaskId, WorkerName};
@@ -27,7 +27,10 @@ impl Core {
         self.errands.spawn(async move {
             // At the daemon's start the driver may not have answered yet.
             world.gpus.look(LOOKED_AT).await;
-            let queues = resolve(&world, &draft.queues, draft.create_queue).await;
+            let queues = match world.outfitter.check_sandbox(&draft.sandbox).await {
+                Ok(()) => resolve(&world, &draft.queues, draft.create_queue).await,
+                Err(error) => Err(EngineError::Invalid { reason: error.reason }),
+            };
             let _ = news.send(News::Resolved { draft, queues, reply }).await;
         });
     }
@@ -36,6 +39,7 @@ impl Core {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| EngineError::Invalid { reason: error.reason })?;
         self.check_limits(&draft.limits).map_err(|error| EngineError::Invalid { reason: error.to_string() })?;
+        self.permit_draft(draft).map_err(|reason| EngineError::Invalid { reason })?;
         let gpus = self.claimed(draft)?;
         let name = self.name_for(draft, &gpus)?;
         if let Some(post) = self.posts.get(&name) {
@@ -69,10 +73,9 @@ impl Core {
     /// What hinders a Worker: a host that has lost what its limits need (a boot with other options) takes no task for
     /// it, rather than failing each.
     fn hindrance(&self, post: &Post) -> Option<String> {
-        match self.check_limits(&post.worker.limits) {
-            Ok(()) => post.problem.clone(),
-            Err(error) => Some(error.to_string()),
-        }
+        let limits = self.check_limits(&post.worker.limits).err().map(|error| error.to_string());
+        let denied = || Self::permit_worker(&self.world.declarations.policy(), &post.worker).err();
+        limits.or_else(denied).or_else(|| post.problem.clone())
     }
 
     /// The name given, or that of clearml-agent's rules with the smallest free slot.
@@ -107,10 +110,14 @@ impl Core {
         // Again: another command may have come between.
         let (name, gpus) = self.check_draft(&draft)?;
         let worker = Worker::of(draft, name.clone(), gpus, queues, Origin::Operator, self.world.clock.now());
+        // Queues that were given by their ids have names now.
+        let permitted = Self::permit_worker(&self.world.declarations.policy(), &worker);
+        permitted.map_err(|reason| EngineError::Invalid { reason })?;
+        let differs = sandbox::said(&worker);
         self.keep(&worker).await?;
         self.posts.insert(name.clone(), Post::new(worker, self.turns));
         self.eager += 1;
-        self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added"));
+        self.emit("worker_added", Some(name.clone()), None, format!("worker {name} added{differs}"));
         self.worker_view(&name)
     }
 
@@ -146,7 +153,10 @@ impl Core {
         let open = !self.draining && !self.closing && self.disk.is_none();
         let free = |post: &Post| post.active.is_none() && post.pending.is_none();
         let wants = |post: &Post| post.worker.intent == Intent::Active && !post.worker.queues.is_empty();
-        let may = |post: &Post| self.check_limits(&post.worker.limits).is_ok();
+        let policy = self.world.declarations.policy();
+        let may = move |post: &Post| {
+            self.check_limits(&post.worker.limits).is_ok() && Self::permit_worker(&policy, &post.worker).is_ok()
+        };
         self.posts.values().filter(move |post| open && free(post) && wants(post) && may(post))
     }
 

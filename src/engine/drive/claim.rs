@@ -2,9 +2,10 @@
 
 use tokio::time::{Duration, sleep};
 
-use super::{Broken, Drive, News, Next};
+use super::{Broken, Drive, News, Next, Terms};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{RunSpec, Secrets, StopRequest};
+use crate::domain::policy::Wish;
 use crate::domain::run::{Claimed, Phase, Prepared};
 use crate::domain::stop::StopReason;
 use crate::domain::task::{TaskSnapshot, TaskStatus};
@@ -157,8 +158,19 @@ impl Drive {
     async fn outfit(&self, task: &TaskSnapshot, token: &PayloadToken) -> Result<(RunSpec, Secrets), OutfitError> {
         let cgroup = self.world.launcher.cgroup(&self.record.id).await;
         let (outfitter, user) = (&self.world.outfitter, self.terms.user.as_deref());
+        self.permitted().await?;
         let (spec, secrets) = outfitter.outfit(&self.record, user, task, token, cgroup).await?;
-        Ok((RunSpec { limits: self.terms.limits, ..spec }, secrets))
+        let (limits, sandbox) = (self.terms.limits, self.terms.sandbox.clone());
+        Ok((RunSpec { limits, sandbox, ..spec }, secrets))
+    }
+
+    /// Once more: policy and disks may have changed since the Worker was added.
+    async fn permitted(&self) -> Result<(), OutfitError> {
+        let Terms { user, sandbox, .. } = &self.terms;
+        let wish = Wish { queues: &[self.record.queue.name.as_str()], user: user.as_deref(), sandbox };
+        let policy = self.world.declarations.policy().map_err(|reason| OutfitError { reason })?;
+        policy.permit(wish).map_err(|error| OutfitError { reason: error.to_string() })?;
+        self.world.outfitter.check_sandbox(sandbox).await
     }
 
     async fn prepare(
@@ -175,6 +187,10 @@ impl Drive {
             self.record.task, self.record.queue.name, self.record.worker
         );
         store.note(run, &line).await?;
+        if !spec.sandbox.relaxed.is_empty() {
+            let line = format!("[clearmld] the worker's definition relaxes the sandbox: {}", spec.sandbox.relaxed);
+            store.note(run, &line).await?;
+        }
         if let Some(image) = &task.container_image {
             let line = format!(
                 "[clearmld] the task asks for container {image}; this worker runs processes, so it is not used"

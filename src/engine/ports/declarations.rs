@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::domain::declared::DeclaredFile;
+use crate::domain::policy::Policy;
 use crate::engine::Settings;
 
 /// The operator's files, read now. Never the server.
@@ -12,6 +13,9 @@ use crate::engine::Settings;
 pub trait Declarations: Send + Sync + fmt::Debug {
     /// Reads them all.
     async fn read(&self) -> Reading;
+    /// What root lets Workers have, read now: one small file. An error, and nothing is to be given, when it cannot be
+    /// understood.
+    fn policy(&self) -> Result<Policy, String>;
 }
 
 /// What was found.

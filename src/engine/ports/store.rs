@@ -11,6 +11,7 @@ use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::limits::Capacity;
 use crate::domain::log::Delivery;
 use crate::domain::run::RunRecord;
+use crate::domain::sandbox::Sandbox;
 use crate::domain::task::TaskSnapshot;
 use crate::domain::worker::Worker;
 
@@ -118,6 +119,8 @@ pub struct OutfitError {
 pub trait Outfitter: Send + Sync + fmt::Debug {
     /// Whether tasks may run as this user (none: the default one), before a Worker is declared with it.
     fn check_user(&self, user: Option<&str>) -> Result<(), OutfitError>;
+    /// Whether what a sandbox is to show is there, and can be shown. Takes its time where a disk does.
+    async fn check_sandbox(&self, sandbox: &Sandbox) -> Result<(), OutfitError>;
     /// Whether this host has GPUs at all, for a Worker that names none.
     fn has_gpus(&self) -> bool;
     /// How large this host is, if that can be found out.

@@ -121,7 +121,7 @@ fn description() -> LauncherDescription {
 
 /// The properties of a Run's unit.
 fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_ms: u64) -> Properties<'a> {
-    let command = vec![(shim, vec![shim, "run", directory], false)];
+    let command = vec![(shim, vec![shim, "run", directory, "--devices-closed"], false)];
     let stop = Duration::from_millis(grace_ms).saturating_add(BEYOND_GRACE);
     let stop = u64::try_from(stop.as_micros()).unwrap_or(u64::MAX);
     vec![
@@ -192,7 +192,8 @@ impl Launcher for Systemd {
         }
         // STATE/runs/RUN
         let state = text(directory.ancestors().nth(2).unwrap_or(directory))?;
-        let mut confinement = confinement::properties(&state);
+        let mut confinement = confinement::properties(&state, &spec);
+        confinement.extend(confinement::devices(&spec));
         confinement.extend(self.wanted.iter().map(|property| (*property, Variant::from(true))));
         loop {
             match self.start(run, properties.clone(), confinement.clone()).await {
@@ -290,6 +291,7 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
+    use super::super::confinement::tests::spec;
     use super::*;
 
     #[test]
@@ -306,7 +308,9 @@ mod tests {
         assert_eq!(signature("Delegate"), "b");
         assert_eq!(signature("TasksMax"), "t");
         assert_eq!(signature("UMask"), "u");
-        let confinement = confinement::properties("/var/lib/clearmld");
+        let spec = spec();
+        let mut confinement = confinement::properties("/var/lib/clearmld", &spec);
+        confinement.extend(confinement::devices(&spec));
         let signature = |name: &str| {
             let value = confinement.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
             value.expect(name).value_signature().to_string()
@@ -315,5 +319,7 @@ mod tests {
         assert_eq!(signature("SystemCallFilter"), "(bas)");
         assert_eq!(signature("SystemCallErrorNumber"), "i");
         assert_eq!(signature("ReadWritePaths"), "as");
+        assert_eq!(signature("DevicePolicy"), "s");
+        assert_eq!(signature("DeviceAllow"), "a(ss)");
     }
 }

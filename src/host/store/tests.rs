@@ -21,6 +21,7 @@ fn worker(name: &str) -> Worker {
         order_fairness: false,
         user: None,
         limits: crate::domain::limits::Limits::default(),
+        sandbox: crate::domain::sandbox::Sandbox::default(),
         intent: Intent::Active,
         added: UnixMillis(1),
         requeue_on_host_loss: false,

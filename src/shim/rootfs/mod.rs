@@ -10,7 +10,9 @@
 //! | `/tmp`, `/var/tmp` | the Run's, on disk |
 //! | `/run` | empty but for name resolution |
 //! | `/clearml` | the fixed paths of [`fixed`] |
+//! | [`RootPlan::binds`] | as the Worker's definition says |
 
+mod binds;
 mod dev;
 mod mounts;
 
@@ -23,6 +25,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use self::mounts::{Access, bind, bind_tree, cover, mount_tmpfs, named};
 use crate::domain::handover::Identity;
+use crate::domain::sandbox::Bind;
 
 /// Where things are inside, the same for every Run: environments hold absolute paths.
 pub(super) mod fixed {
@@ -51,6 +54,12 @@ pub(super) struct RootPlan {
     pub overlay: Option<Overlay>,
     /// Device nodes of the host, below /dev.
     pub devices: Vec<PathBuf>,
+    /// Directories and files of the host where the Worker's definition has them.
+    pub binds: Vec<Bind>,
+    /// The host's files can be written to, as far as the payload's user may.
+    pub writable: bool,
+    /// `/tmp` and `/var/tmp` are the host's.
+    pub hosts_tmp: bool,
     /// How large /dev/shm may get, in bytes.
     pub shm: Option<u64>,
     /// The entry that passwd and group need.
@@ -102,13 +111,20 @@ pub(super) fn enter(plan: &RootPlan) -> Result<Vec<String>, RootError> {
         .map_err(named("make private", Path::new("/")))?;
     // Directories and the stage program (a few MiB, but for builds with debug information); only root can write to it.
     mount_tmpfs(root, c"mode=0755,size=256m")?;
-    host_tree(root, &mut missing)?;
+    host_tree(root, plan, &mut missing)?;
+    if plan.hosts_tmp {
+        mounts::bind_beneath(root, Path::new("var/tmp"), Path::new("/var/tmp"), Access::Writable)?;
+    }
     cover_hidden(root, &plan.hidden)?;
     dev::build(root, &plan.devices, plan.shm)?;
     proc_and_run(root)?;
-    for target in ["tmp", "var/tmp"] {
-        mounts::bind_beneath(root, Path::new(target), &plan.tmp, Access::Writable)?;
+    if !plan.hosts_tmp {
+        for target in ["tmp", "var/tmp"] {
+            mounts::bind_beneath(root, Path::new(target), &plan.tmp, Access::Writable)?;
+        }
     }
+    binds::all(root, plan)?;
+    mounts::seal(&root.join("run"))?;
     places(root, plan, &mut missing)?;
     if let Some(identity) = &plan.entry {
         passwd(root, identity)?;
@@ -118,17 +134,19 @@ pub(super) fn enter(plan: &RootPlan) -> Result<Vec<String>, RootError> {
 }
 
 /// Top level names that are made anew, not taken from the host.
-const OWN: [&str; 5] = ["proc", "dev", "tmp", "run", "clearml"];
+const OWN: [&str; 5] = ["proc", "dev", "run", "clearml", "tmp"];
 
-fn host_tree(root: &Path, missing: &mut Vec<String>) -> Result<(), RootError> {
+fn host_tree(root: &Path, plan: &RootPlan, missing: &mut Vec<String>) -> Result<(), RootError> {
     let slash = Path::new("/");
-    for name in OWN {
+    let own = if plan.hosts_tmp { &OWN[..4] } else { &OWN[..] };
+    for name in own {
         directory(&root.join(name), 0o755)?;
     }
     for entry in fs::read_dir(slash).map_err(named("list", slash))? {
         let entry = entry.map_err(named("list", slash))?;
         let (source, target) = (entry.path(), root.join(entry.file_name()));
-        if OWN.iter().any(|own| entry.file_name() == *own) {
+        let name = entry.file_name();
+        if own.iter().any(|own| entry.file_name() == *own) {
             continue;
         }
         let kind = entry.file_type().map_err(named("look at", &source))?;
@@ -145,7 +163,10 @@ fn host_tree(root: &Path, missing: &mut Vec<String>) -> Result<(), RootError> {
             continue;
         }
         // A dead network mount at the top must not stop every Run; it is left out, which is safe.
-        if let Err(error) = bind_tree(&source, &target) {
+        // What is the kernel's stays as it is in any case.
+        let writable = (plan.writable && name != "sys") || (plan.hosts_tmp && name == "tmp");
+        let access = if writable { Access::Writable } else { Access::ReadOnly };
+        if let Err(error) = bind_tree(&source, &target, access) {
             missing.push(format!("the sandbox lacks {}: {error}", source.display()));
         }
     }
@@ -182,7 +203,7 @@ fn proc_and_run(root: &Path) -> Result<(), RootError> {
         directories(&target)?;
         bind(source, &target, Access::ReadOnly)?;
     }
-    mounts::seal(&run)
+    Ok(())
 }
 
 fn places(root: &Path, plan: &RootPlan, missing: &mut Vec<String>) -> Result<(), RootError> {

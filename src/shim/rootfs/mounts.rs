@@ -51,10 +51,10 @@ pub(super) fn bind(source: &Path, target: &Path, access: Access) -> Result<(), R
     restrict(target, access)
 }
 
-/// A tree of the host with all that is mounted in it, read-only.
-pub(super) fn bind_tree(source: &Path, target: &Path) -> Result<(), RootError> {
+/// A tree of the host with all that is mounted in it.
+pub(super) fn bind_tree(source: &Path, target: &Path, access: Access) -> Result<(), RootError> {
     mount_bind_recursive(source, target).map_err(named("bind", source))?;
-    let restricted = restrict(target, Access::ReadOnly);
+    let restricted = restrict(target, access);
     if restricted.is_err() {
         // A tree that could be written to must not stay.
         rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH).map_err(named("unbind", source))?;
@@ -69,6 +69,20 @@ pub(super) fn bind_beneath(root: &Path, relative: &Path, source: &Path, access: 
     // `under` means what lies under the mount now.
     let Some(mounted) = beneath(root, relative)? else { return Ok(false) };
     restrict_opened(&mounted, relative, access).map(|()| true)
+}
+
+/// Binds a tree that is open onto a place that is open; `name` is what that is called inside.
+pub(super) fn bind_opened(
+    root: &Path,
+    source: &OwnedFd,
+    (target, name): (&OwnedFd, &Path),
+    access: Access,
+) -> Result<(), RootError> {
+    mount_bind_recursive(by_descriptor(source), by_descriptor(target)).map_err(named("bind onto", name))?;
+    // `target` means what lies under the mount now.
+    let found = beneath(root, name.strip_prefix("/").unwrap_or(name))?;
+    let mounted = found.ok_or_else(|| named("find", name)(io::Error::from(io::ErrorKind::NotFound)))?;
+    restrict_opened(&mounted, name, access)
 }
 
 /// Restricts the mount whose root is `target`, and all mounts below it.

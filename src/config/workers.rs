@@ -268,10 +268,14 @@ mod tests {
             "line 3: gpus: `many` names no GPU",
             "line 6: user: it is empty",
             "line 7: order_fairness: it is a text; write true or false",
-            "line 8: colour: there is no such key; known are cpu_only, cpus, create_queue, gpus",
+            "line 8: colour: there is no such key; known are binds, cpu_only, cpus, create_queue, devices, gpus",
         ] {
             assert!(starts(start), "no {start}: {errors:#?}");
         }
+        let errors = parse("binds = ['/data', 'x']\nrelax = ['root']\n").expect_err("wrong");
+        assert!(errors[0].starts_with("line 1: binds: `x` is no absolute path"), "{errors:?}");
+        let errors = parse("\nrelax = ['root']\n").expect_err("wrong");
+        assert!(errors[0].starts_with("line 2: relax: `root` is no part that can be relaxed"), "{errors:?}");
         let errors = parse("gpus = '0'\ncpu_only = true\n").expect_err("wrong");
         assert_eq!(errors, ["line 2: cpu_only: it contradicts `gpus`; keep one of them"]);
         assert!(parse("name = \n").expect_err("wrong")[0].starts_with("line 1: "));

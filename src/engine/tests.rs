@@ -30,6 +30,7 @@ mod declared;
 mod gpus;
 mod life;
 mod requeue;
+mod sandbox;
 mod workers;
 
 /// What outlives a daemon: the disk, the programs, the server.

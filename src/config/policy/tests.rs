@@ -33,6 +33,14 @@ fn the_example_is_read_and_says_what_its_comments_say() {
 }
 
 #[test]
+fn the_policy_in_the_documents_is_one() {
+    let document = include_str!("../../../docs/security.md");
+    let block = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let (default, queues) = parse(block).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert!(default.is_some() && queues["team-a"].network == Network::None);
+}
+
+#[test]
 fn a_policy_that_contradicts_itself_is_refused_with_the_line() {
     for (text, error) in [
         ("[default]\nbinds = ['/a:ro', '/a:rw']", "line 1: default.binds: /a is allowed as ro and as rw"),

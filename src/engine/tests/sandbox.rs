@@ -95,6 +95,7 @@ async fn a_file_that_wants_more_than_the_policy_allows_is_refused_and_its_worker
     host.declarations.allow(Ok(relaxing(&[])));
     host.declarations.write("w", Ok(draft(&[], &[])));
     let daemon = host.start().await;
+    assert_eq!(daemon.handle.workers().await.expect("asked").len(), 1);
     for (draft, reason) in
         [(draft(&[], &[Part::Seccomp]), "relaxing `seccomp`"), (draft(&["/nowhere"], &[]), "/nowhere does not exist")]
     {

@@ -120,6 +120,7 @@ impl From<Limits> for v1::Limits {
             cpu_millis: limits.cpus.map(Into::into),
             pids: limits.pids.map(Into::into),
             time_limit_s: limits.time.map(Into::into),
+            disk_bytes: limits.disk.map(Into::into),
             text: limits.to_string(),
         }
     }

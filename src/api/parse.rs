@@ -9,7 +9,7 @@ use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
-use crate::domain::limits::Limits;
+use crate::domain::limits::{Limits, Written};
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
@@ -84,6 +84,16 @@ pub(super) fn grace(grace_ms: Option<i64>) -> Result<Option<u64>, Status> {
     millis("grace_ms", grace_ms)
 }
 
+fn written(asked: &v1::AddWorkerRequest) -> Written<'_> {
+    Written {
+        memory: asked.memory.as_deref(),
+        cpus: asked.cpus.as_deref(),
+        pids: asked.pids,
+        time_limit: asked.time_limit.as_deref(),
+        disk: asked.disk.as_deref(),
+    }
+}
+
 impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
     type Error = Status;
 
@@ -95,8 +105,7 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
-        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
-        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
+        let limits = Limits::parse(&written(&asked)).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
             name: asked.name.as_deref().map(worker_name).transpose()?,

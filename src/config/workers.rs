@@ -84,6 +84,7 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
             cpus: keys.parsed("cpus"),
             pids: keys.parsed("pids"),
             time: keys.parsed("time_limit"),
+            disk: keys.parsed("disk"),
         },
         order_fairness: keys.flag("order_fairness"),
         create_queue: keys.flag("create_queue"),

@@ -4,6 +4,7 @@
 pub mod cause;
 pub mod declared;
 pub mod diagnosis;
+pub mod disk;
 pub mod figures;
 pub mod gpu;
 pub mod handover;

@@ -66,6 +66,10 @@ pub struct WorkerAdd {
     /// Time of each task from its start, such as `90s`, `30m`, `12h` or `7d`; then it is stopped [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Limits of each task")]
     pub time_limit: Option<String>,
+    /// Files of each task on the disk of the state directory, such as `100G`; one that writes more is ended as disk full
+    /// [default: all there is, but for the host's reserve]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits of each task")]
+    pub disk: Option<String>,
     /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -50,6 +50,7 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         cpus: add.cpus,
         pids: add.pids,
         time_limit: add.time_limit,
+        disk: add.disk,
         requeue_on_host_loss: add.requeue_on_host_loss,
     }
 }
@@ -69,6 +70,7 @@ mod tests {
             cpus: None,
             pids: None,
             time_limit: None,
+            disk: None,
             name: None,
             order_fairness: false,
             create_queue: false,

@@ -69,6 +69,7 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
             "cpus": limits.cpu_millis.map(|millis| f64::from(millis) / 1000.0),
             "pids": limits.pids,
             "time_limit_s": limits.time_limit_s,
+            "disk_bytes": limits.disk_bytes,
         })),
         "intent": words::intent(worker),
         "added_at": rfc3339(worker.added_unix_ms),

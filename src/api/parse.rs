@@ -8,6 +8,7 @@ use tonic::Status;
 use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::hours::Timetable;
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::domain::limits::Limits;
 use crate::engine::handle::WorkerDraft;
@@ -97,8 +98,11 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         }
         let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
         let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
+        let timetable =
+            Timetable::of(&asked.uptime, &asked.downtime).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
+            timetable,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
@@ -230,6 +234,8 @@ mod tests {
             (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
             (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
             (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
+            (v1::AddWorkerRequest { uptime: vec!["9-17".into()], ..Default::default() }, "uptime: "),
+            (v1::AddWorkerRequest { downtime: vec!["0 SUN-SAT".into()], ..Default::default() }, "downtime: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

@@ -7,6 +7,7 @@ pub mod diagnosis;
 pub mod figures;
 pub mod gpu;
 pub mod handover;
+pub mod hours;
 pub mod ids;
 pub mod inventory;
 pub mod journal;

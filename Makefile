@@ -86,10 +86,11 @@ test: prepare-test build shim
 SHIM_TESTS = $$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p')
 DEB = $$(ls -t $(PACKAGES)/clearmld_*.deb | head -n 1)
 
-# The package in a container that systemd boots; needs root.
+# The package in a container that systemd boots, its own and the oldest that it is for; needs root.
 test-systemd: deb
 	tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd
 	tests/systemd/run.sh $(DEB) "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/systemd
+	tests/systemd/run.sh $(DEB) "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/systemd bullseye
 
 # The package on a whole machine, with a kernel of its own; needs root.
 test-e2e: deb

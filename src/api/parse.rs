@@ -8,6 +8,7 @@ use tonic::Status;
 use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::hours::Timetable;
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::domain::limits::{Limits, Written};
 use crate::engine::handle::WorkerDraft;
@@ -106,8 +107,11 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
         let limits = Limits::parse(&written(&asked)).map_err(|(field, error)| invalid(field, error))?;
+        let timetable =
+            Timetable::of(&asked.uptime, &asked.downtime).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
+            timetable,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
@@ -239,6 +243,8 @@ mod tests {
             (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
             (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
             (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
+            (v1::AddWorkerRequest { uptime: vec!["9-17".into()], ..Default::default() }, "uptime: "),
+            (v1::AddWorkerRequest { downtime: vec!["0 SUN-SAT".into()], ..Default::default() }, "downtime: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gpu::{GpuClaim, GpuId};
 use super::ids::RunId;
+use super::lending::Share;
 
 /// What a Run is lent: what its Worker claims, and which hardware that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Lease {
     pub claim: GpuClaim,
     /// Empty where no driver says what is there; then the words are all we have.
     pub units: Vec<Unit>,
+    /// How many Runs may use each of them at once, this one among them.
+    pub share: Share,
 }
 
 /// A GPU or a MIG slice.
@@ -58,11 +61,21 @@ pub struct Pool {
 impl From<GpuClaim> for Lease {
     /// For hosts where nobody says which hardware it is.
     fn from(claim: GpuClaim) -> Self {
-        Self { claim, units: Vec::new() }
+        Self { claim, units: Vec::new(), share: Share::ALONE }
     }
 }
 
 impl Lease {
+    /// One for each GPU of it.
+    fn parts(&self) -> Vec<Self> {
+        let named = |claim| Self { claim, units: Vec::new(), share: self.share };
+        match (&self.claim, self.units.as_slice()) {
+            (GpuClaim::None | GpuClaim::All, []) => vec![self.clone()],
+            (GpuClaim::Some(gpus), []) => gpus.iter().map(|gpu| named(GpuClaim::Some([gpu.clone()].into()))).collect(),
+            (_, units) => units.iter().map(|unit| Self { units: vec![unit.clone()], ..self.clone() }).collect(),
+        }
+    }
+
     /// A GPU that both would use. Hardware that is known is compared as such, whatever it was called; else the words are.
     #[must_use]
     pub fn overlap(&self, other: &Self) -> Option<String> {
@@ -94,15 +107,37 @@ impl Pool {
     /// Whether that could be lent now.
     ///
     /// # Errors
-    /// When any of it is lent already.
+    /// When any of it is lent already, to somebody who shares it with no more.
     pub fn check(&self, lease: &Lease) -> Result<(), LeaseError> {
-        for (holder, held) in &self.held {
-            if let Some(gpu) = held.overlap(lease) {
+        for part in lease.parts() {
+            if let Some((gpu, holder)) = self.full(&part) {
                 let gpu = gpu.parse().unwrap_or(GpuId::Uuid(gpu));
                 return Err(LeaseError::Held { gpu, holder: holder.clone() });
             }
         }
         Ok(())
+    }
+
+    /// The Run that keeps a unit from one more that would share it with so many; of several the first.
+    #[must_use]
+    pub fn keeps(&self, unit: &Unit, share: Share) -> Option<&RunId> {
+        let claim = GpuClaim::Some([GpuId::Uuid(unit.uuid.clone())].into());
+        self.full(&Lease { claim, units: vec![unit.clone()], share }).map(|(_, holder)| holder)
+    }
+
+    /// Whether some Run has it.
+    #[must_use]
+    pub fn holds(&self, unit: &Unit) -> bool {
+        self.keeps(unit, Share::ALONE).is_some()
+    }
+
+    /// The GPU of `part` that as many use already as any of them bears.
+    fn full(&self, part: &Lease) -> Option<(String, &RunId)> {
+        let users = self.held.iter().filter_map(|(run, held)| Some((held.overlap(part)?, run, held.share)));
+        let users: Vec<(String, &RunId, Share)> = users.collect();
+        let most = users.iter().map(|(_, _, share)| *share).fold(part.share, Share::min);
+        let full = users.len() >= most.runs();
+        users.into_iter().next().filter(|_| full).map(|(gpu, run, _)| (gpu, run))
     }
 
     /// Lends it to a Run.

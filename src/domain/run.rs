@@ -11,6 +11,7 @@ use super::gpu::GpuClaim;
 use super::handover::{ExitRecord, ProcessIdentity, StopRequest};
 use super::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use super::lease::{Lease, Unit};
+use super::lending::Share;
 use super::requeue::Requeue;
 use super::worker::QueueRef;
 
@@ -37,6 +38,9 @@ pub struct RunRecord {
     /// Which hardware that is; empty where no driver could say it.
     #[serde(default)]
     pub units: Vec<Unit>,
+    /// How many Runs may use each of them at once.
+    #[serde(default)]
+    pub share: Share,
     /// When it was claimed.
     pub claimed: UnixMillis,
     /// A stop, once seen, is never forgotten: a later `tasks.started` wipes it at the server.
@@ -139,6 +143,7 @@ impl RunRecord {
             task_name,
             gpus,
             units,
+            share: Share::ALONE,
             claimed,
             stop,
             requeue_on_host_loss: false,
@@ -149,7 +154,7 @@ impl RunRecord {
     /// What it is lent, or was.
     #[must_use]
     pub fn lease(&self) -> Lease {
-        Lease { claim: self.gpus.clone(), units: self.units.clone() }
+        Lease { claim: self.gpus.clone(), units: self.units.clone(), share: self.share }
     }
 
     /// Whether the Run still holds its GPUs: from the claim until no process of it lives.

@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod control;
 mod declared;
 mod demand;
 mod disk;
@@ -22,7 +23,7 @@ use demand::popped;
 use super::drive::{Drive, Terms};
 use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
 use super::poll::Demand;
-use super::ports::{ServerError, StoreError};
+use super::ports::{Forced, ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
@@ -72,6 +73,8 @@ pub enum News {
         /// Why.
         reason: StopReason,
     },
+    /// What the server says of Workers' runtime properties.
+    Forced(Vec<(WorkerName, Result<Forced, ServerError>)>),
     /// The queues of a declared Worker were looked up.
     Located {
         /// Whose.
@@ -134,6 +137,7 @@ pub struct Core {
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
+    control: control::Control,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
     closing: bool,
@@ -178,6 +182,7 @@ impl Core {
             posts: BTreeMap::new(),
             runs: BTreeMap::new(),
             pool: Pool::default(),
+            control: control::Control::default(),
             draining: loaded.draining,
             closing: false,
             since,
@@ -324,6 +329,7 @@ impl Core {
                     self.plan(&asked, &views);
                 }
             }
+            News::Forced(answers) => self.forced(answers),
             News::Stop { run, reason } => {
                 self.stop(&run, reason, None);
             }

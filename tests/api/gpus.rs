@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use clearmld::domain::gpu::GpuClaim;
 use clearmld::domain::inventory::{self, Driver, EccCounts, Figures, Gpu, GpuProcess, Inventory, Power, Slice};
 use clearmld::domain::lease::Lease;
 use clearmld::engine::handle::GpusView;
@@ -47,7 +48,7 @@ pub(crate) fn view() -> GpusView {
         seen: Some(UnixMillis(1_700_000_000_000)),
         silent_seconds: None,
     };
-    let lease = Lease { claim: id("0"), units: Vec::new() };
+    let lease = Lease::from(id::<GpuClaim>("0"));
     let gpus = inventory::view(
         &inventory,
         &[(id(BUSY), id("0"))],

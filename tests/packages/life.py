@@ -11,6 +11,12 @@ from told import call, holds, must
 OF_THE_PACKAGE_MANAGER = (
     "/var/lib/dpkg",
     "/var/lib/rpm",
+    "/etc/dnf",
+    "/var/lib/dnf",
+    "/var/log/dnf.librepo.log",
+    "/var/log/dnf.log",
+    "/var/log/dnf.rpm.log",
+    "/var/log/hawkey.log",
     "/var/log/dpkg.log",
     "/var/cache",
     "/etc/passwd-",
@@ -49,7 +55,7 @@ def check(repository, base, scratch, deb, rpm):
     with layer(base, scratch / "debian") as root:
         debian(Host(root), deb, scratch)
     with layer(base, scratch / "rpm") as root:
-        redhat(Host(root), rpm)
+        redhat(Host(root), rpm, scratch, (repository / "README.md").read_text())
 
 
 @contextlib.contextmanager
@@ -231,19 +237,26 @@ def removal(host):
     holds("but no program", not gone, gone)
 
 
-def redhat(host, rpm):
-    before = host.everything()
+def redhat(host, rpm, scratch, readme):
     database = ("rpm", "--root", host.root)
-    said = host.beside(*database, "--install", "--nodeps", rpm)
-    complaint = said.returncode != 0 or re.search("fail|error|warning|cannot|not found", said.stderr)
-    holds("rpm installs the package, and no scriptlet complains", not complaint, said.stderr)
+    # To rpm, a file system of Debian's has nothing of what the package requires.
+    said = host.beside(*database, "--install", what_it_requires(rpm, scratch))
+    holds("an rpm host has what the package requires", said.returncode == 0, said.stderr)
+    before = host.everything()
+    dnf = ("dnf", "--assumeyes", f"--installroot={host.root}", "--releasever=/", "--disablerepo=*")
+    typed = re.search("`dnf install (\\S+)`", readme)
+    holds("the README's name of the package is that of the one here", rpm.match(typed[1]), typed[0])
+    said = host.beside(*dnf, "install", rpm)
+    told = said.stdout + said.stderr
+    complaint = said.returncode != 0 or re.search("(?i)fail|error|warning|cannot|not found", told)
+    holds(f"README.md: {typed[0]}, and no scriptlet complains", not complaint, told)
     enabled = host.call("systemctl", "is-enabled", "clearmld.service").stdout.strip()
     holds("the service is enabled by its preset", enabled == "enabled", enabled)
     verified = call(*database, "--verify", "--nodeps", "clearmld")
     holds("every file is as it was packaged", verified.returncode == 0, verified.stdout)
     written(host)
-    said = host.beside(*database, "--erase", "clearmld")
-    holds("rpm erases it", said.returncode == 0, said.stderr)
+    said = host.beside(*dnf, "remove", "clearmld")
+    holds("dnf removes it", said.returncode == 0, said.stdout + said.stderr)
     lost = [name for name in WRITTEN if not host.path(name).exists()]
     saved = pathlib.Path(f"{host.path(CHANGED)}.rpmsave")
     holds("state and changed configuration stay", not lost and saved.exists(), lost)
@@ -252,3 +265,17 @@ def redhat(host, rpm):
     new = host.everything() - before - OF_RPM_HOSTS
     left = sorted(line for line in new if "clearml-run:" not in line and "clearml:" not in line)
     holds("and nothing else but the users", not left, left)
+
+
+def what_it_requires(rpm, scratch):
+    """A package that stands for the rest of a host."""
+    required = {line.split(" ")[0] for line in must("rpm", "--query", "--requires", "-p", rpm).splitlines()}
+    # Those two kinds rpm and the package have themselves.
+    provided = sorted(name for name in required if not name.startswith(("rpmlib(", "config(")))
+    versions = {"systemd": " = 247"}
+    lines = ["Name: host", "Version: 1", "Release: 1", "Summary: A host", "License: none", "BuildArch: noarch"]
+    lines += [f"Provides: {name}{versions.get(name, '')}" for name in provided]
+    spec = scratch / "host.spec"
+    spec.write_text("\n".join([*lines, "%description", "A host.", "%files", ""]))
+    must("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {scratch}/host", spec)
+    return next((scratch / "host/RPMS").rglob("*.rpm"))

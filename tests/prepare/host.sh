@@ -29,6 +29,7 @@ if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(py
 if ! /usr/bin/python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
 if [ "$what" = systemd ]; then
   need systemd-container systemd-nspawn
+  need patchelf patchelf
   need mmdebstrap mmdebstrap
 fi
 if [ "$what" = e2e ]; then
@@ -47,6 +48,8 @@ fi
 if [ "$what" = package-test ]; then
   need lintian lintian
   need rpmlint rpmlint
+  need rpm rpmbuild
+  need dnf dnf
   need apparmor apparmor_parser
   need man-db man
   need zsh zsh

@@ -3,10 +3,10 @@
 # whatever goes into it. Prints where it is.
 set -euo pipefail
 
-cache=${1:?usage: rootfs.sh DIRECTORY}
-# The programs are built against this host's C library: the container is of the same release.
+cache=${1:?usage: rootfs.sh DIRECTORY [SUITE]}
+# The programs are built against this host's C library: the container is of the same release, unless one is asked for.
 . /etc/os-release
-suite=${VERSION_CODENAME:?/etc/os-release names no release; these tests need Debian or Ubuntu}
+suite=${2:-${VERSION_CODENAME:?/etc/os-release names no release; these tests need Debian or Ubuntu}}
 components=main
 [ "$ID" != ubuntu ] || components=main,universe
 # python3-venv brings ensurepip: an environment is made without a network.

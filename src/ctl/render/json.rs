@@ -80,6 +80,9 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
         "declared_in": worker.declared_in,
         "pending": worker.pending,
         "requeue_on_host_loss": worker.requeue_on_host_loss,
+        "uptime": worker.uptime,
+        "downtime": worker.downtime,
+        "paused": worker.paused,
     })
 }
 

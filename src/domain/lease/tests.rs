@@ -9,7 +9,7 @@ fn unit(gpu: &str, uuid: &str) -> Unit {
 }
 
 fn lease(claim: &str, units: &[Unit]) -> Lease {
-    Lease { claim: claim.parse().expect("a claim"), units: units.to_vec() }
+    Lease { claim: claim.parse().expect("a claim"), units: units.to_vec(), share: Share::ALONE }
 }
 
 #[test]
@@ -39,6 +39,32 @@ fn a_lease_that_was_given_in_words_is_compared_as_words_until_the_hardware_is_kn
     assert!(pool.check(&by_uuid).is_ok(), "words alone do not say it");
     pool.identify(|_| vec![unit("GPU-a", "GPU-a")]);
     assert!(pool.lease(&b, by_uuid).is_err());
+}
+
+#[test]
+fn a_gpu_is_used_by_as_many_as_all_of_them_bear() {
+    let run = |name: &str| RunId::new(name).expect("an id");
+    let shared = |share: u32| Lease {
+        share: share.try_into().expect("a share"),
+        ..lease("0,1", &[unit("GPU-a", "GPU-a"), unit("GPU-b", "GPU-b")])
+    };
+    let mut pool = Pool::default();
+    pool.lease(&run("a"), shared(3)).expect("free");
+    assert!(pool.check(&lease("0", &[unit("GPU-a", "GPU-a")])).is_err(), "it shares with nobody");
+    pool.lease(&run("b"), shared(2)).expect("shared");
+    let full = pool.lease(&run("c"), shared(3));
+    assert!(matches!(full, Err(LeaseError::Held { .. })), "b bears no third: {full:?}");
+    pool.release(&run("b"));
+    pool.lease(&run("c"), shared(3)).expect("two of three");
+    pool.lease(&run("d"), shared(3)).expect("three of three");
+    assert!(pool.check(&shared(48)).is_err());
+    // Where nobody knows the hardware, words are shared as words.
+    let mut words = Pool::default();
+    let said = |claim: &str, share: u32| Lease { share: share.try_into().expect("a share"), ..lease(claim, &[]) };
+    words.lease(&run("a"), said("0", 2)).expect("free");
+    words.lease(&run("b"), said("1", 2)).expect("free");
+    words.lease(&run("c"), said("0,1", 2)).expect("each is used by one other");
+    assert!(words.check(&said("1", 2)).is_err());
 }
 
 #[derive(Debug, Clone)]

@@ -35,7 +35,7 @@ impl Core {
     pub(super) fn lease_for(&self, post: &Post) -> Result<Lease, String> {
         let claim = post.worker.gpus.clone();
         let units = self.world.gpus.seen().lend(&claim).map_err(|error| error.to_string())?;
-        let lease = Lease { claim, units };
+        let lease = Lease { units, ..Lease::from(claim) };
         self.pool.check(&lease).map_err(|error| error.to_string())?;
         Ok(lease)
     }

@@ -83,7 +83,7 @@ mod tests {
             gpu: "GPU-a".into(),
             nodes: nodes.iter().map(PathBuf::from).collect(),
         });
-        Lease { claim: claim.parse().expect("a claim"), units: units.collect() }
+        Lease { units: units.collect(), ..Lease::from(claim.parse::<GpuClaim>().expect("a claim")) }
     }
 
     #[test]

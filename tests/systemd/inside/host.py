@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pwd
 import subprocess
 import sys
@@ -52,6 +53,21 @@ def until(what, ask, limit=20.0):
 
 
 # systemd
+
+
+def version():
+    return int(must("systemctl", "--version").split()[1])
+
+
+def rated(path, threshold):
+    """How exposed a unit is. systemd-analyze rates files since 250: an older one is given no say."""
+    if version() < 250:
+        print(f"# {path} is not rated by systemd {version()}")
+        return
+    asked = call("systemd-analyze", "security", "--offline=true", f"--threshold={threshold}", "--no-pager", path)
+    overall = (asked.stdout.strip().splitlines() or [asked.stderr])[-1]
+    holds(f"systemd-analyze security rates {pathlib.Path(path).name} at {threshold / 10} or better", asked.returncode == 0, asked.stdout)
+    print(f"# {overall}")
 
 
 def show(unit, *names):

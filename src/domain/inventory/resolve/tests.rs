@@ -101,7 +101,7 @@ fn a_view_says_who_claims_who_holds_and_whose_processes_are_there() {
     let claims = [(worker("h:gpu1"), claim("1")), (worker("h:mig"), claim("2:1")), (worker("h:cpu"), GpuClaim::None)];
     let run = RunId::new("r").expect("an id");
     let sliced = RunId::new("s").expect("an id");
-    let lease = |text| Lease { claim: claim(text), units: host.resolve(&claim(text)).expect("there") };
+    let lease = |text| Lease { units: host.resolve(&claim(text)).expect("there"), ..Lease::from(claim(text)) };
     let leases = [(run.clone(), lease("1")), (sliced.clone(), lease("2:1"))];
     let views = view(&host, &claims, &leases, &BTreeMap::from([(30, run.clone())]));
     assert_eq!((views[0].workers.len(), views[0].runs.len()), (0, 0));

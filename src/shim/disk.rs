@@ -36,7 +36,14 @@ pub(super) struct DiskWatch {
 impl DiskWatch {
     /// Leaves so many bytes of the disk free.
     pub(super) fn new(reserve: Option<u64>) -> Self {
-        Self { guard: Guard::new(reserve), next_look: 0, next_measurement: 0, frozen: false, measured: None, said: false }
+        Self {
+            guard: Guard::new(reserve),
+            next_look: 0,
+            next_measurement: 0,
+            frozen: false,
+            measured: None,
+            said: false,
+        }
     }
 }
 

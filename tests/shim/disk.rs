@@ -10,7 +10,8 @@ use super::stand::{Script, Stand, until};
 
 const MIB: u64 = 1 << 20;
 /// Writes without end, as fast as a slow disk.
-const FILLER: &str = "i=0; while dd if=/dev/zero of=/tmp/f$i bs=1M count=8 2>/dev/null; do i=$((i+1)); sleep 0.02; done";
+const FILLER: &str =
+    "i=0; while dd if=/dev/zero of=/tmp/f$i bs=1M count=8 2>/dev/null; do i=$((i+1)); sleep 0.02; done";
 
 fn free(stand: &Stand) -> u64 {
     let disk = rustix::fs::statvfs(stand.state.path()).expect("asked");
@@ -82,7 +83,7 @@ fn a_disk_that_others_fill_is_a_line_in_the_log_and_ends_no_run_that_stays_small
     run.spec.disk_reserve = Some(128 * MIB);
     let mut shim = run.start();
     until("the line", || shim.output().contains("but not by this task"));
-    fs::write(run.directory.join(file::WORK).join("tmp/go"), "").expect("written");
+    fs::File::create(run.directory.join(file::WORK).join("tmp/go")).expect("made");
     assert_eq!(shim.record().end, End::Exited { code: 5 });
     assert_eq!(shim.output().matches("[clearmld]").count(), 1, "{}", shim.output());
 }

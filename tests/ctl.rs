@@ -210,7 +210,7 @@ async fn limits_are_asked_for_as_they_were_written_and_shown_as_they_are_held() 
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("memory 1536 MiB, 0.5 CPUs, 4096 processes, time 90 min"), "{}", said.out);
     let limits = ctl(&daemon, &[&add[..], &["--output", "json"]].concat()).await.json()["limits"].take();
-    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400});
+    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400, "disk_bytes": null});
     assert_eq!(limits, wanted);
     for (flag, text, said) in
         [("--memory", "lots", "512M"), ("--cpus", "0", "0.01"), ("--pids", "1", "32"), ("--time-limit", "soon", "30m")]

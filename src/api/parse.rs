@@ -8,8 +8,9 @@ use tonic::Status;
 use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::hours::Timetable;
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
-use crate::domain::limits::Limits;
+use crate::domain::limits::{Limits, Written};
 use crate::domain::sandbox::Sandbox;
 use crate::engine::handle::WorkerDraft;
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
@@ -85,6 +86,16 @@ pub(super) fn grace(grace_ms: Option<i64>) -> Result<Option<u64>, Status> {
     millis("grace_ms", grace_ms)
 }
 
+fn written(asked: &v1::AddWorkerRequest) -> Written<'_> {
+    Written {
+        memory: asked.memory.as_deref(),
+        cpus: asked.cpus.as_deref(),
+        pids: asked.pids,
+        time_limit: asked.time_limit.as_deref(),
+        disk: asked.disk.as_deref(),
+    }
+}
+
 impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
     type Error = Status;
 
@@ -96,15 +107,17 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
-        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
-        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
-        let sandbox = asked.sandbox.unwrap_or_default();
-        let v1::SandboxOptions { binds, devices, network, relax, text: _ } = &sandbox;
+        let limits = Limits::parse(&written(&asked)).map_err(|(field, error)| invalid(field, error))?;
+        let timetable =
+            Timetable::of(&asked.uptime, &asked.downtime).map_err(|(field, error)| invalid(field, error))?;
+        let options = asked.sandbox.unwrap_or_default();
+        let v1::SandboxOptions { binds, devices, network, relax, text: _ } = &options;
         let sandbox = Sandbox::parse(binds, devices, network.as_deref(), relax)
             .map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
             sandbox,
+            timetable,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
@@ -236,6 +249,8 @@ mod tests {
             (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
             (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
             (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
+            (v1::AddWorkerRequest { uptime: vec!["9-17".into()], ..Default::default() }, "uptime: "),
+            (v1::AddWorkerRequest { downtime: vec!["0 SUN-SAT".into()], ..Default::default() }, "downtime: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

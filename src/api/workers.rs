@@ -65,18 +65,20 @@ fn describe(asked: &v1::AddWorkerRequest) -> String {
         asked.user.as_deref().unwrap_or("(default)"),
     );
     let pids = asked.pids.map(|pids| pids.to_string());
-    let limits = [("memory", &asked.memory), ("cpus", &asked.cpus), ("pids", &pids), ("time_limit", &asked.time_limit)];
+    let limits = [
+        ("memory", &asked.memory),
+        ("cpus", &asked.cpus),
+        ("pids", &pids),
+        ("time_limit", &asked.time_limit),
+        ("disk", &asked.disk),
+    ];
     for (name, limit) in limits {
         text.extend(limit.iter().map(|limit| format!(" {name}={limit}")));
     }
     if let Some(sandbox) = &asked.sandbox {
         let network: Vec<String> = sandbox.network.iter().cloned().collect();
-        let options = [
-            ("bind", &sandbox.binds),
-            ("device", &sandbox.devices),
-            ("network", &network),
-            ("relax", &sandbox.relax),
-        ];
+        let options =
+            [("bind", &sandbox.binds), ("device", &sandbox.devices), ("network", &network), ("relax", &sandbox.relax)];
         for (name, values) in options.iter().filter(|(_, values)| !values.is_empty()) {
             text.push_str(&format!(" {name}={}", values.join(",")));
         }

@@ -193,7 +193,9 @@ fn user(name: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-@$".contains(c);
     match name {
         "root" => Err("tasks never run as root; name another user".to_owned()),
-        name if name.is_empty() || !name.chars().all(plain) => Err("it is no name of a user; write it plainly".to_owned()),
+        name if name.is_empty() || !name.chars().all(plain) => {
+            Err("it is no name of a user; write it plainly".to_owned())
+        }
         name => Ok(name.to_owned()),
     }
 }

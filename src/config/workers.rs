@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::hocon;
 use crate::domain::declared::DeclaredFile;
 use crate::domain::gpu::GpuClaim;
+use crate::domain::hours::Timetable;
 use crate::domain::limits::Limits;
 use crate::domain::sandbox::Sandbox;
 use crate::domain::worker::WorkerDraft;
@@ -75,6 +76,7 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
     if cpu_only && gpus.is_some() {
         keys.wrong("cpu_only", "it contradicts `gpus`; keep one of them");
     }
+    let timetable = keys.timetable();
     let draft = WorkerDraft {
         name: keys.parsed("name"),
         queues: keys.names("queues"),
@@ -85,8 +87,10 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
             cpus: keys.parsed("cpus"),
             pids: keys.parsed("pids"),
             time: keys.parsed("time_limit"),
+            disk: keys.parsed("disk"),
         },
         sandbox: keys.sandbox(),
+        timetable,
         order_fairness: keys.flag("order_fairness"),
         create_queue: keys.flag("create_queue"),
         requeue_on_host_loss: keys.flag("requeue_on_host_loss"),
@@ -131,11 +135,10 @@ impl Keys<'_> {
     fn sandbox(&mut self) -> Sandbox {
         let (binds, devices, relax) = (self.names("binds"), self.names("devices"), self.names("relax"));
         let network = self.parsed::<Line>("network").map(|line| line.0);
-        Sandbox::parse(&binds, &devices, network.as_deref(), &relax)
-            .unwrap_or_else(|(key, problem)| {
-                self.wrong(key, problem);
-                Sandbox::default()
-            })
+        Sandbox::parse(&binds, &devices, network.as_deref(), &relax).unwrap_or_else(|(key, problem)| {
+            self.wrong(key, problem);
+            Sandbox::default()
+        })
     }
 
     fn flag(&mut self, key: &'static str) -> bool {
@@ -171,6 +174,14 @@ impl Keys<'_> {
             self.wrong(key, format!("there are more than {MOST_QUEUES}; make more workers"));
         }
         names
+    }
+
+    fn timetable(&mut self) -> Timetable {
+        let (uptime, downtime) = (self.names("uptime"), self.names("downtime"));
+        Timetable::of(&uptime, &downtime).unwrap_or_else(|(key, error)| {
+            self.wrong(key, error);
+            Timetable::Always
+        })
     }
 
     fn unknown(&mut self) {
@@ -238,12 +249,13 @@ mod tests {
         assert_eq!(parse(example), Ok(WorkerDraft { queues: vec!["default".into()], ..WorkerDraft::default() }));
         // A key that is shown commented out has its usual value there, or one that is well-formed.
         let lines = example.lines().filter_map(|line| line.strip_prefix("#").filter(|line| !line.starts_with(' ')));
-        let all: Vec<&str> = lines.filter(|line| !line.starts_with("cpu_only")).collect();
+        let all = lines.filter(|line| !line.starts_with("cpu_only") && !line.starts_with("downtime"));
+        let all: Vec<&str> = all.collect();
         let draft = parse(&all.join("\n")).unwrap_or_else(|errors| panic!("{errors:#?}\n{all:#?}"));
         let keys: Vec<&str> = all.iter().filter_map(|line| line.split(" =").next()).collect();
         assert!(draft.requeue_on_host_loss && draft.name == WorkerName::new("host:gpu0").ok(), "{draft:?}");
         for key in parse("zzz = 1").expect_err("unknown")[0].split("known are ").nth(1).expect("a list").split(", ") {
-            let shown = keys.contains(&key) || ["queues", "cpu_only"].contains(&key);
+            let shown = keys.contains(&key) || ["queues", "cpu_only", "downtime"].contains(&key);
             assert!(shown, "the example does not show {key}");
         }
     }
@@ -258,7 +270,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once_with_line_and_key() {
-        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\n";
+        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\nuptime = ['9-17 MON-FRI', '25 SUN']\n";
         let errors = parse(text).expect_err("wrong");
         let starts = |start: &str| errors.iter().any(|error| error.starts_with(start));
         for start in [
@@ -268,7 +280,8 @@ mod tests {
             "line 3: gpus: `many` names no GPU",
             "line 6: user: it is empty",
             "line 7: order_fairness: it is a text; write true or false",
-            "line 8: colour: there is no such key; known are binds, cpu_only, cpus, create_queue, devices, gpus",
+            "line 9: uptime: `25 SUN`: `25` is no hour from 0 to 24; write hours and days",
+            "line 8: colour: there is no such key; known are ",
         ] {
             assert!(starts(start), "no {start}: {errors:#?}");
         }
@@ -278,6 +291,8 @@ mod tests {
         assert!(errors[0].starts_with("line 2: relax: `root` is no part that can be relaxed"), "{errors:?}");
         let errors = parse("gpus = '0'\ncpu_only = true\n").expect_err("wrong");
         assert_eq!(errors, ["line 2: cpu_only: it contradicts `gpus`; keep one of them"]);
+        let errors = parse("uptime = '9 MON'\ndowntime = '9 TUE'\n").expect_err("wrong");
+        assert!(errors.len() == 1 && errors[0].starts_with("line 2: downtime: it contradicts `uptime`"), "{errors:?}");
         assert!(parse("name = \n").expect_err("wrong")[0].starts_with("line 1: "));
     }
 
@@ -286,6 +301,8 @@ mod tests {
         let draft = parse("gpus = 0\nqueues = 'gpu'\n").expect("read");
         assert_eq!(draft.gpus.map(|gpus| gpus.to_string()), Some("0".into()));
         assert_eq!(draft.queues, ["gpu"]);
+        let draft = parse("downtime = '8-18 MON-FRI'\n").expect("read");
+        assert_eq!(draft.timetable.downtime(), ["8-18 MON-FRI"]);
         assert_eq!(parse("").map(|draft| draft == WorkerDraft::default()), Ok(true));
     }
 

@@ -80,6 +80,8 @@ pub struct Plan {
     pub secrets: Vec<SecretString>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// See [`crate::host::outfit::Outfits::disk_reserve`].
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// How scripts are read.
@@ -158,6 +160,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
+            disk_reserve: self.disk_reserve,
             journal: self.journal,
             server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
@@ -204,7 +207,8 @@ impl Plan {
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let comparable = described.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
         let files = digest(&config);
-        let Config { state_dir, socket, workers_dir, policy_file, local, server, agent, own, unconfigured, .. } = config;
+        let Config { state_dir, socket, workers_dir, policy_file, local, server, agent, own, unconfigured, .. } =
+            config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -253,6 +257,7 @@ impl Plan {
             remarks,
             secrets,
             spool_budget: own.spool_budget,
+            disk_reserve: own.disk_reserve,
             journal: own.journal,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.

@@ -4,9 +4,11 @@
 pub mod cause;
 pub mod declared;
 pub mod diagnosis;
+pub mod disk;
 pub mod figures;
 pub mod gpu;
 pub mod handover;
+pub mod hours;
 pub mod ids;
 pub mod inventory;
 pub mod journal;

@@ -115,7 +115,10 @@ impl Policy {
             return Err(deny(format!("bind `{bind}`"), trees.collect()));
         }
         if let Some(device) = wish.sandbox.devices.iter().find(|device| !grant.devices(device)) {
-            return Err(deny(format!("device `{device}`"), grant.devices.iter().map(|nodes| nodes.0.clone()).collect()));
+            return Err(deny(
+                format!("device `{device}`"),
+                grant.devices.iter().map(|nodes| nodes.0.clone()).collect(),
+            ));
         }
         if let Some(part) = wish.sandbox.relaxed.iter().find(|part| !grant.relax.has(*part)) {
             let parts = grant.relax.iter().map(Part::as_str).map(str::to_owned);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::gpu::GpuClaim;
+use super::hours::Timetable;
 use super::ids::{QueueId, UnixMillis, WorkerName};
 use super::limits::Limits;
 use super::sandbox::Sandbox;
@@ -31,6 +32,9 @@ pub struct Worker {
     /// What their sandbox shows and holds, where it differs from everybody's.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// When it takes tasks.
+    #[serde(default)]
+    pub timetable: Timetable,
     /// Its task goes back to the head of its queue when the host goes down under it, in order or without.
     #[serde(default)]
     pub requeue_on_host_loss: bool,
@@ -77,6 +81,8 @@ pub struct WorkerDraft {
     pub limits: Limits,
     /// What their sandbox shows and holds.
     pub sandbox: Sandbox,
+    /// When it takes tasks.
+    pub timetable: Timetable,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.
@@ -114,6 +120,7 @@ impl Worker {
             user: draft.user,
             limits: draft.limits,
             sandbox: draft.sandbox,
+            timetable: draft.timetable,
             requeue_on_host_loss: draft.requeue_on_host_loss,
             intent: Intent::Active,
             added,
@@ -152,6 +159,7 @@ mod tests {
         let worker: Worker = serde_json::from_str(text).expect("read");
         assert_eq!(worker.origin, Origin::Operator);
         assert_eq!((worker.intent, worker.requeue_on_host_loss), (Intent::Stopped, false));
+        assert_eq!(worker.timetable, Timetable::Always);
     }
 
     #[test]

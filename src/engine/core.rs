@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod control;
 mod declared;
 mod demand;
 mod disk;
@@ -23,7 +24,7 @@ use demand::popped;
 use super::drive::{Drive, Terms};
 use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
 use super::poll::Demand;
-use super::ports::{ServerError, StoreError};
+use super::ports::{Forced, ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
@@ -73,6 +74,8 @@ pub enum News {
         /// Why.
         reason: StopReason,
     },
+    /// What the server says of Workers' runtime properties.
+    Forced(Vec<(WorkerName, Result<Forced, ServerError>)>),
     /// The queues of a declared Worker were looked up.
     Located {
         /// Whose.
@@ -85,7 +88,7 @@ pub enum News {
     /// The queues of a Worker that is being added are known.
     Resolved {
         /// The Worker.
-        draft: WorkerDraft,
+        draft: Box<WorkerDraft>,
         /// Its queues, or why not.
         queues: Result<Vec<QueueRef>, super::handle::EngineError>,
         /// Who asked.
@@ -135,6 +138,7 @@ pub struct Core {
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
+    control: control::Control,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
     closing: bool,
@@ -179,6 +183,7 @@ impl Core {
             posts: BTreeMap::new(),
             runs: BTreeMap::new(),
             pool: Pool::default(),
+            control: control::Control::default(),
             draining: loaded.draining,
             closing: false,
             since,
@@ -292,11 +297,9 @@ impl Core {
 
     fn drive(&mut self, record: RunRecord, adopted: bool) {
         let worker = self.posts.get(&record.worker).map(|post| &post.worker);
-        let terms = worker.map(|worker| Terms {
-            user: worker.user.clone(),
-            limits: worker.limits,
-            sandbox: worker.sandbox.clone(),
-        }).unwrap_or_default();
+        let terms = worker
+            .map(|worker| Terms { user: worker.user.clone(), limits: worker.limits, sandbox: worker.sandbox.clone() })
+            .unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
         let (world, settings) = (self.world.clone(), Arc::clone(&self.settings.borrow()));
         let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);
@@ -329,13 +332,14 @@ impl Core {
                     self.plan(&asked, &views);
                 }
             }
+            News::Forced(answers) => self.forced(answers),
             News::Stop { run, reason } => {
                 self.stop(&run, reason, None);
             }
             News::Located { worker, names, found } => self.located(&worker, &names, found).await,
             News::Resolved { draft, queues, reply } => {
                 let added = match queues {
-                    Ok(queues) => self.add(draft, queues).await,
+                    Ok(queues) => self.add(*draft, queues).await,
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(added);

@@ -39,6 +39,7 @@ pub struct Drive {
     progress: Option<Progress>,
     shipping: Option<Shipping>,
     feedback: Option<JoinHandle<()>>,
+    removal: Option<JoinHandle<()>>,
 }
 
 /// What a Worker says about each of its Runs.
@@ -64,8 +65,8 @@ impl Drop for Drive {
         if let Some(shipping) = &self.shipping {
             shipping.task.abort();
         }
-        if let Some(feedback) = &self.feedback {
-            feedback.abort();
+        for task in [&self.feedback, &self.removal].into_iter().flatten() {
+            task.abort();
         }
     }
 }
@@ -101,7 +102,19 @@ impl Drive {
         stop: watch::Receiver<Option<StopRequest>>,
         adopted: bool,
     ) -> Self {
-        Self { world, settings, record, terms, news, stop, adopted, progress: None, shipping: None, feedback: None }
+        Self {
+            world,
+            settings,
+            record,
+            terms,
+            news,
+            stop,
+            adopted,
+            progress: None,
+            shipping: None,
+            feedback: None,
+            removal: None,
+        }
     }
 
     /// Lives it to its end.

@@ -15,6 +15,7 @@ use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
 use crate::domain::run::RunRecord;
+use crate::domain::schedule::Paused;
 use crate::domain::worker::Worker;
 pub use crate::domain::worker::WorkerDraft;
 
@@ -139,6 +140,8 @@ pub struct WorkerView {
     pub activity: WorkerActivity,
     /// What hinders it (a queue that is gone, …), in a sentence.
     pub problem: Option<String>,
+    /// Why it takes nothing although nothing is wrong.
+    pub paused: Option<Paused>,
     /// What becomes of it when its Run has ended, since its file says so, in a sentence.
     pub pending: Option<String>,
 }
@@ -192,7 +195,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 pub enum Command {
     Status(Reply<HostStatus>),
     Workers(Reply<Vec<WorkerView>>),
-    AddWorker(WorkerDraft, Reply<WorkerView>),
+    AddWorker(Box<WorkerDraft>, Reply<WorkerView>),
     StopWorker { name: WorkerName, now: bool, reply: Reply<WorkerView> },
     ResumeWorker { name: WorkerName, reply: Reply<WorkerView> },
     RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
@@ -277,7 +280,7 @@ impl Handle {
     /// # Errors
     /// When its name or its GPUs are another's, a queue is unknown, the user may not be used, or the server is away.
     pub async fn add_worker(&self, draft: WorkerDraft) -> Result<WorkerView, EngineError> {
-        self.ask(|reply| Command::AddWorker(draft, reply)).await
+        self.ask(|reply| Command::AddWorker(Box::new(draft), reply)).await
     }
 
     /// The Worker takes no more tasks; `now` also aborts the one it has.

@@ -9,10 +9,10 @@ use super::Shim;
 use super::environment::Place as Environment;
 use super::rootfs::{Overlay, Place, RootPlan, fixed};
 use super::tree::{Apart, Ground};
-use crate::domain::sandbox::{Network, Part};
 use crate::domain::handover::{
     Act, Identity, Installer, Isolation, RunSpec, Secrets, StageOrder, StagePaths, VERSION, file,
 };
+use crate::domain::sandbox::{Network, Part};
 
 /// The environment, as a stage meets it.
 #[derive(Debug, Clone)]

@@ -16,8 +16,9 @@ use crate::sys::process::{Namespaces, spawn};
 /// What cannot be done here, for an operator.
 pub fn namespaces() -> Result<(), String> {
     sanitize::shim().map_err(|error| format!("descriptors cannot be closed: {error}"))?;
-    let child = spawn(Namespaces::Own { ipc: true, network: false }, || i32::from(mounts().is_err_and(|error| said(&error))))
-        .map_err(|error| format!("namespaces cannot be made: {error}"))?;
+    let child =
+        spawn(Namespaces::Own { ipc: true, network: false }, || i32::from(mounts().is_err_and(|error| said(&error))))
+            .map_err(|error| format!("namespaces cannot be made: {error}"))?;
     let pidfd = WaitId::PidFd(std::os::fd::AsFd::as_fd(&child.pidfd));
     match waitid(pidfd, WaitIdOptions::EXITED) {
         Ok(Some(status)) if status.exit_status() == Some(0) => Ok(()),

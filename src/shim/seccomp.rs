@@ -123,11 +123,8 @@ impl Filter {
 
 fn denied(relaxed: &Relaxed) -> Result<BpfProgram, BackendError> {
     let unless = |part, numbers: &'static [libc::c_long]| if relaxed.has(part) { &[][..] } else { numbers };
-    let further = [
-        unless(Part::IoUring, &IO_URING),
-        unless(Part::PerfEvents, &PERF),
-        unless(Part::UserNamespaces, &APART),
-    ];
+    let further =
+        [unless(Part::IoUring, &IO_URING), unless(Part::PerfEvents, &PERF), unless(Part::UserNamespaces, &APART)];
     let numbers = DENIED.iter().chain(&DENIED_HERE).chain(further.into_iter().flatten());
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = numbers.map(|number| (*number, Vec::new())).collect();
     if !relaxed.has(Part::UserNamespaces) {

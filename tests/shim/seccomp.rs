@@ -126,7 +126,10 @@ fn namespaces_and_their_mounts_can_be_allowed_alone_and_so_can_performance_event
         let without = answers(Isolation::Namespaces, &[Part::Seccomp], &calls());
         assert!(["keyctl", "bpf", "userfaultfd", "io_uring_setup"].iter().all(|name| with[*name] == libc::EPERM));
         // What the kernel itself refuses with EPERM cannot be told from the filter.
-        with.into_iter().filter(|(name, errno)| *errno == without[name] && *errno != libc::EPERM).map(|(name, _)| name).collect()
+        with.into_iter()
+            .filter(|(name, errno)| *errno == without[name] && *errno != libc::EPERM)
+            .map(|(name, _)| name)
+            .collect()
     };
     let names = relaxed(Part::UserNamespaces);
     for name in ["unshare_user", "clone_user", "setns", "open_tree", "fsconfig"] {

@@ -59,7 +59,7 @@ fn a_bind_is_where_it_is_said_to_be_and_written_to_only_when_it_says_so() {
     ] {
         let _ = fs::remove_file(host.path("data/new"));
         let _ = fs::remove_dir_all(stand.state.path().join("runs/r1"));
-        let output = facts(&stand, sandbox(&[bind.clone()], &[], None, &[]), &program(&at));
+        let output = facts(&stand, sandbox(std::slice::from_ref(&bind), &[], None, &[]), &program(&at));
         assert!(output.starts_with("of the host\n"), "{bind}: {output}");
         assert_eq!(output.contains("wrote"), writable, "{bind}: {output}");
         assert_eq!(host.path("data/new").exists(), writable, "{bind}");
@@ -98,7 +98,8 @@ fn a_bind_that_has_become_a_link_or_shows_what_is_hidden_ends_the_run_before_it_
         (format!("{}:/usr/no-such-place", host.path("data").display()), "find the place of a bind"),
     ] {
         let _ = fs::remove_dir_all(stand.state.path().join("runs/r1"));
-        let (record, output) = carried_out(&stand, sandbox(&[bind.clone()], &[], None, &[]), "echo started");
+        let (record, output) =
+            carried_out(&stand, sandbox(std::slice::from_ref(&bind), &[], None, &[]), "echo started");
         let End::LaunchFailed { reason: found } = &record.end else { panic!("{bind}: {record:?}\n{output}") };
         assert!(found.contains(reason) && !output.contains("started"), "{bind}: {found}");
     }
@@ -120,8 +121,11 @@ fn set_user_id_and_device_nodes_of_a_bound_directory_do_not_work() {
     )
     .expect("made");
     let binds = [format!("{}:/data:rw", host.path("data").display())];
-    let output =
-        facts(&stand, sandbox(&binds, &[], None, &[]), "/data/id -u; head -c1 /data/zero >/dev/null && echo read; true");
+    let output = facts(
+        &stand,
+        sandbox(&binds, &[], None, &[]),
+        "/data/id -u; head -c1 /data/zero >/dev/null && echo read; true",
+    );
     assert!(output.starts_with(&format!("{UID}\n")) && !output.contains("read\n"), "{output}");
 }
 
@@ -137,7 +141,8 @@ fn a_device_is_given_by_name_and_no_other_comes_with_it() {
     let usual = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero";
     let mut wanted: Vec<&str> = usual.split(' ').chain([name]).collect();
     let mut found: Vec<&str> = output.lines().skip(1).collect();
-    (wanted.sort_unstable(), found.sort_unstable());
+    wanted.sort_unstable();
+    found.sort_unstable();
     assert_eq!(found, wanted);
 }
 
@@ -240,8 +245,7 @@ fn whatever_is_relaxed_a_task_has_no_privileges_and_no_sight_of_the_daemon() {
         ),
     );
     let zero = "0".repeat(16);
-    let wanted = format!(
-        "Uid: {UID} {UID} {UID} {UID}\nCapEff: {zero}\nCapBnd: {zero}\nNoNewPrivs: 1\n0\nclearmld-init\n"
-    );
+    let wanted =
+        format!("Uid: {UID} {UID} {UID} {UID}\nCapEff: {zero}\nCapBnd: {zero}\nNoNewPrivs: 1\n0\nclearmld-init\n");
     assert_eq!(output, wanted);
 }

@@ -148,6 +148,9 @@ pub(in crate::ctl) fn workers(look: Look, workers: &[v1::Worker]) -> String {
     let row = |worker: &v1::Worker| {
         let queues: Vec<&str> = worker.queues.iter().map(|queue| queue.name.as_str()).collect();
         let mut activity = words::activity(worker).to_owned();
+        if let Some(paused) = &worker.paused {
+            activity.push_str(&format!(" ({})", cell(paused)));
+        }
         if let Some(problem) = &worker.problem {
             activity.push_str(&format!(" ({})", cell(problem)));
         }
@@ -181,6 +184,9 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("relaxed", sandbox.map(|sandbox| sandbox.relax.join(", ")).as_deref().and_then(some)),
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
+        ("paused", worker.paused.as_deref().and_then(some)),
+        ("uptime", some(&worker.uptime.join("; "))),
+        ("downtime", some(&worker.downtime.join("; "))),
         ("run", worker.run_id.as_deref().and_then(some)),
         ("task", worker.task_id.as_deref().and_then(some)),
         ("on host loss", worker.requeue_on_host_loss.then(|| "its task goes back to its queue".to_owned())),

@@ -61,7 +61,10 @@ impl FromStr for Bind {
         }
         let (source, target) = (plain_path(source)?, plain_path(target)?);
         if source == Path::new("/") {
-            return Err(SandboxError::Path { text: printable(text), problem: "is the whole host; name what is needed" });
+            return Err(SandboxError::Path {
+                text: printable(text),
+                problem: "is the whole host; name what is needed",
+            });
         }
         if let Some(own) = NO_SOURCE.iter().find(|own| source.starts_with(own)) {
             let what = format!("{own}, which is no directory to be shown");

@@ -31,7 +31,10 @@ pub enum Part {
 
 /// What never can be, with the reason: words that somebody may try.
 const NEVER: [(&[&str], &str); 6] = [
-    (&["uid", "user", "root", "privileges"], "a task never runs as root, so that what it does has an owner; use --user"),
+    (
+        &["uid", "user", "root", "privileges"],
+        "a task never runs as root, so that what it does has an owner; use --user",
+    ),
     (
         &["capabilities", "caps", "no-new-privs", "setuid"],
         "with a capability or a set-user-id program a task would be as good as root",

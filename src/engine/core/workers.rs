@@ -18,7 +18,7 @@ use crate::engine::ports::ServerError;
 
 impl Core {
     /// Checks what can be checked here, then has the queues looked up beside the loop.
-    pub(super) fn begin_add(&mut self, draft: WorkerDraft, reply: Reply<WorkerView>) {
+    pub(super) fn begin_add(&mut self, draft: Box<WorkerDraft>, reply: Reply<WorkerView>) {
         if let Err(error) = self.check_draft(&draft) {
             let _ = reply.send(Err(error));
             return;
@@ -141,7 +141,13 @@ impl Core {
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
         let problem = self.gpu_problem(post).or_else(|| self.hindrance(post));
-        Ok(WorkerView { worker: post.worker.clone(), activity, problem, pending: post.pending_words() })
+        Ok(WorkerView {
+            worker: post.worker.clone(),
+            activity,
+            problem,
+            paused: self.paused(post),
+            pending: post.pending_words(),
+        })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -163,19 +169,23 @@ impl Core {
     /// What the poll saw becomes claims.
     pub(super) fn plan(&mut self, asked: &[QueueId], views: &[QueueView]) {
         self.note_missing(asked, views);
+        self.note_queues(asked, views);
         // Who could not be lent its GPUs must not keep a task from another.
         self.identify_leases();
         let able = |post: &&Post| self.lease_for(post).is_ok();
         let mut waiting: Vec<&Post> = self.idle_posts().filter(able).collect();
         waiting.sort_by_key(|post| post.idle_since);
+        let now = self.world.clock.local();
         let idle: Vec<Idle> = waiting
             .into_iter()
             .map(|post| Idle {
                 worker: post.worker.name.clone(),
                 queues: post.worker.queues.clone(),
                 cursor: post.cursor,
+                standing: self.standing(post, now),
             })
             .collect();
+        self.ask_for_properties(schedule::undecided(&idle, views));
         for pop in schedule::plan(&idle, views) {
             self.claim(pop);
         }

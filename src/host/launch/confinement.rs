@@ -87,7 +87,8 @@ fn written(state: &str, spec: &RunSpec) -> Vec<String> {
 /// The devices that the unit's cgroup may open: those that every program has, and the Run's own. No process in it can
 /// take that back. systemd adds null, zero, full, random, urandom, tty and ptmx itself, on most versions.
 pub(super) fn devices(spec: &RunSpec) -> Vec<(&'static str, Variant<'static>)> {
-    let of_all = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "char-pts"];
+    let of_all =
+        ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "char-pts"];
     let leased = spec.devices.iter().map(|node| node.display().to_string());
     let given = spec.sandbox.devices.iter().map(ToString::to_string);
     let allowed = of_all.map(str::to_owned).into_iter().chain(leased).chain(given);

@@ -29,9 +29,7 @@ pub(super) async fn check(sandbox: &Sandbox, isolation: Isolation, hidden: Vec<P
     match timeout(LONGEST_LOOK, look).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => Err(format!("binds: they cannot be looked at: {error}")),
-        Err(_) => {
-            Err(format!("binds: a disk did not answer within {} s; mount it anew first", LONGEST_LOOK.as_secs()))
-        }
+        Err(_) => Err(format!("binds: a disk did not answer within {} s; mount it anew first", LONGEST_LOOK.as_secs())),
     }
 }
 
@@ -160,7 +158,10 @@ mod tests {
     #[tokio::test]
     async fn only_character_devices_are_given() {
         // It is of every host, and none of those that every sandbox has.
-        assert_eq!(checked(&[], &["/dev/no-such".into()], &[]).await.map_err(|error| error.contains("no-such")), Err(true));
+        assert_eq!(
+            checked(&[], &["/dev/no-such".into()], &[]).await.map_err(|error| error.contains("no-such")),
+            Err(true)
+        );
         let sandbox = Sandbox::parse(&[], &["/dev/fuse".into()], None, &[]).expect("parsed");
         let refused = check(&sandbox, Isolation::Subreaper, Vec::new()).await.expect_err("refused");
         assert!(refused.contains("needs namespaces"), "{refused}");

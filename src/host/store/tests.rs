@@ -20,6 +20,7 @@ fn worker(name: &str) -> Worker {
         gpus: GpuClaim::None,
         order_fairness: false,
         user: None,
+        timetable: Default::default(),
         limits: crate::domain::limits::Limits::default(),
         sandbox: crate::domain::sandbox::Sandbox::default(),
         intent: Intent::Active,

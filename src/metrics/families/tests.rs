@@ -18,7 +18,13 @@ fn worker(problem: Option<&str>) -> WorkerView {
     let name = WorkerName::new("host:gpu0").expect("a name");
     let draft = WorkerDraft::default();
     let worker = Worker::of(draft, name, GpuClaim::None, Vec::new(), Origin::Operator, UnixMillis(0));
-    WorkerView { worker, activity: WorkerActivity::Idle, problem: problem.map(str::to_owned), pending: None }
+    WorkerView {
+        worker,
+        activity: WorkerActivity::Idle,
+        problem: problem.map(str::to_owned),
+        paused: None,
+        pending: None,
+    }
 }
 
 fn snapshot() -> Snapshot {

@@ -69,7 +69,8 @@ impl<'a> Fit<'a> {
             return part[..count].to_vec();
         }
         let weight = |chosen: &[Offer<'a>]| -> usize {
-            let pairs = chosen.iter().enumerate().flat_map(|(at, one)| chosen[at + 1..].iter().map(move |other| (one, other)));
+            let pairs =
+                chosen.iter().enumerate().flat_map(|(at, one)| chosen[at + 1..].iter().map(move |other| (one, other)));
             pairs.map(|(one, other)| self.links(one.gpu, other.gpu)).sum()
         };
         let mut best: Option<(usize, Vec<Offer<'a>>)> = None;

@@ -22,6 +22,7 @@ pub mod reservation;
 pub mod run;
 pub mod schedule;
 pub mod script;
+pub mod sharing;
 pub mod stop;
 pub mod task;
 pub mod verdict;

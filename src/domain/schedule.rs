@@ -15,6 +15,20 @@ pub struct Idle {
     pub queues: Vec<QueueRef>,
     /// With order fairness: the position in `queues` to begin with. 0 otherwise.
     pub cursor: usize,
+    /// Of each queue; where there is none, it is open.
+    pub gates: Vec<Gate>,
+}
+
+/// Whether a Worker can take the next task of a queue, as far as its GPUs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It can.
+    Open,
+    /// Its GPUs are free when a Run has ended. A task there holds up the queues after it, so that it comes to its turn
+    /// however many small ones there are.
+    Wait,
+    /// It cannot, whichever of our Runs end: the queue is passed over.
+    Shut,
 }
 
 /// A pop that is worth a request.
@@ -43,7 +57,10 @@ pub fn plan(idle: &[Idle], queues: &[QueueView]) -> Vec<Pop> {
     for worker in idle {
         let count = worker.queues.len();
         let order = (0..count).map(|step| (worker.cursor + step) % count);
-        let found = order.into_iter().find_map(|position| {
+        let gate = |position: &usize| worker.gates.get(*position).copied().unwrap_or(Gate::Open);
+        let waits = |position: &usize| gate(position) == Gate::Wait && heads.contains_key(&worker.queues[*position].id);
+        let reached: Vec<usize> = order.take_while(|position| !waits(position)).collect();
+        let found = reached.into_iter().filter(|position| gate(position) == Gate::Open).find_map(|position| {
             let queue = &worker.queues[position];
             Some((position, queue, heads.remove(&queue.id)?))
         });
@@ -81,6 +98,7 @@ mod tests {
             worker: WorkerName::new(worker).expect("a name"),
             queues: queues.iter().map(|name| queue(name)).collect(),
             cursor,
+            gates: Vec::new(),
         }
     }
 
@@ -109,6 +127,20 @@ mod tests {
         let views = [view("a", Some("1"), &[]), view("b", Some("2"), &[])];
         let pops = plan(&[idle("x", &["a"], 0), idle("y", &["a", "b"], 0), idle("z", &["a"], 0)], &views);
         assert_eq!(taken(&pops), [("x", "1"), ("y", "2")]);
+    }
+
+    #[test]
+    fn a_task_that_waits_for_gpus_holds_up_lower_queues_but_an_empty_queue_and_an_impossible_task_do_not() {
+        let gated = |gates: &[Gate], cursor| Idle { gates: gates.to_vec(), ..idle("w", &["big", "small"], cursor) };
+        let both = [view("big", Some("b"), &[]), view("small", Some("s"), &[])];
+        assert!(plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &both).is_empty());
+        assert_eq!(taken(&plan(&[gated(&[Gate::Shut, Gate::Open], 0)], &both)), [("w", "s")]);
+        let small = [view("big", None, &[]), view("small", Some("s"), &[])];
+        assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &small)), [("w", "s")]);
+        // In turn: what is before it in the round goes first, then it is waited for.
+        assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 1)], &both)), [("w", "s")]);
+        let off = [view("big", Some("b"), &["force_workers:off"]), view("small", Some("s"), &[])];
+        assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &off)), [("w", "s")]);
     }
 
     #[test]

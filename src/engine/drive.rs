@@ -38,6 +38,7 @@ pub struct Drive {
     progress: Option<Progress>,
     shipping: Option<Shipping>,
     feedback: Option<JoinHandle<()>>,
+    removal: Option<JoinHandle<()>>,
 }
 
 /// What a Worker says about each of its Runs.
@@ -61,8 +62,8 @@ impl Drop for Drive {
         if let Some(shipping) = &self.shipping {
             shipping.task.abort();
         }
-        if let Some(feedback) = &self.feedback {
-            feedback.abort();
+        for task in [&self.feedback, &self.removal].into_iter().flatten() {
+            task.abort();
         }
     }
 }
@@ -98,7 +99,19 @@ impl Drive {
         stop: watch::Receiver<Option<StopRequest>>,
         adopted: bool,
     ) -> Self {
-        Self { world, settings, record, terms, news, stop, adopted, progress: None, shipping: None, feedback: None }
+        Self {
+            world,
+            settings,
+            record,
+            terms,
+            news,
+            stop,
+            adopted,
+            progress: None,
+            shipping: None,
+            feedback: None,
+            removal: None,
+        }
     }
 
     /// Lives it to its end.

@@ -1,6 +1,10 @@
 //! Removing a tree that a payload made. It may be deeper than any stack or table of descriptors, may lie to whoever
 //! walks it, and may have directories that nobody may enter. So nothing here recurses: what is in a directory is moved
 //! up to the top of the tree before the directory goes, and no link is ever followed.
+//!
+//! Another process of the payload's user may still have directories of it open (a run that has been sent their
+//! descriptors). Root takes each directory away from its owner before it looks into it, so that nothing can appear in
+//! it any more; who goes on making directories below those is left behind after [`MOST_MOVED`] of them.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -8,25 +12,31 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmod, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid, chmod, chownat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// Names of the top that are dealt with between two looks at it.
 const BATCH: usize = 256;
 /// How often a directory is emptied anew when something keeps appearing in it.
 const MOST_ROUNDS: usize = 16;
+/// Directories that are moved up before a tree is given up as one that somebody keeps growing; minutes of work.
+const MOST_MOVED: u64 = 2_000_000;
 
 /// Removes the directory at `path` with everything below it; one that is not there is removed already.
 ///
 /// # Errors
 /// When the disk fails, or something of it may not be removed; much of the rest is gone then.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
+    remove_bounded(path, MOST_MOVED)
+}
+
+fn remove_bounded(path: &Path, most_moved: u64) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let top = match enter(CWD, &name) {
         Err(Errno::NOENT) => return Ok(()),
         top => top?,
     };
-    let mut up = Up { top, next: 0 };
+    let mut up = Up { top, next: 0, most_moved };
     // What was moved up is found here again: the top itself is the list of what is still to be done.
     loop {
         let names = up.first_names()?;
@@ -44,6 +54,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
 struct Up {
     top: OwnedFd,
     next: u64,
+    most_moved: u64,
 }
 
 impl Up {
@@ -84,6 +95,10 @@ impl Up {
         // An ordinary user needs write permission on what is moved.
         drop(enter(parent, name)?);
         loop {
+            if self.next >= self.most_moved {
+                let reason = format!("it keeps growing: after {} directories there are more", self.most_moved);
+                return Err(io::Error::other(reason));
+            }
             let new_name = CString::new(format!(".clearmld-removed-{}", self.next))?;
             self.next += 1;
             match renameat(parent, name, &self.top, &new_name) {
@@ -110,11 +125,13 @@ fn unlink(directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     if removed == Err(Errno::NOENT) { Ok(()) } else { removed }
 }
 
-/// Opens a directory, whatever its mode, without following a link.
+/// Opens a directory, whatever its mode, without following a link; it is root's from now on.
 fn enter(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
     let by_descriptor = format!("/proc/self/fd/{}", found.as_raw_fd());
+    // Only root can. First, or its owner could undo the next step.
+    let _ = chownat(&found, c"", Some(Uid::ROOT), Some(Gid::ROOT), AtFlags::EMPTY_PATH);
     // Only its owner and root can; who cannot is told by the next call.
     let _ = chmod(by_descriptor.as_str(), Mode::RWXU);
     openat(&found, c".", flags | OFlags::RDONLY, Mode::empty())
@@ -143,6 +160,31 @@ mod tests {
         removal.expect("started").join().expect("no overflow").expect("removed");
         assert!(!path.exists());
         remove_tree(&path).expect("removed already");
+    }
+
+    #[test]
+    fn a_tree_without_end_is_left_to_another_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let tree = directory.path().join("tree");
+        fs::create_dir_all(tree.join("a/b/c/d/e/f/g")).expect("made");
+        let error = remove_bounded(&tree, 3).expect_err("there are more than three");
+        assert!(error.to_string().contains("keeps growing"), "{error}");
+        remove_tree(&tree).expect("removed");
+    }
+
+    #[test]
+    fn what_root_has_looked_into_is_no_longer_its_owners() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::chown(directory.path(), Some(64_321), Some(64_321)).expect("given");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("opened");
+        let name = CString::new(directory.path().as_os_str().as_bytes()).expect("no NUL");
+        enter(CWD, &name).expect("opened");
+        let about = fs::metadata(directory.path()).expect("there");
+        let owner = (std::os::unix::fs::MetadataExt::uid(&about), about.permissions().mode() & 0o7777);
+        assert_eq!(owner, (0, 0o700));
     }
 
     #[test]

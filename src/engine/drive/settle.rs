@@ -6,17 +6,18 @@ use tokio::time::{Duration, sleep};
 use super::Drive;
 use super::requeue::Outcome;
 use crate::domain::cause::{Cause, Verdict};
-use crate::domain::ids::UnixMillis;
+use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::requeue::Requeue;
 use crate::domain::run::{Exited, Phase, Settled};
-use crate::engine::Backoff;
 use crate::engine::ports::{LogEvent, LogLevel, ServerError, StatusNote};
 use crate::engine::ship::ShipError;
+use crate::engine::{Backoff, World};
 
 impl Drive {
     pub(super) async fn settle(&mut self, mut exited: Exited) -> Phase {
-        // The server may be away for days; what the payload left must not fill the disk meanwhile.
-        self.discard_work().await;
+        // The server may be away for days; what the payload left must not fill the disk meanwhile. And removing it may take
+        // long, which is no reason to keep the end from the server.
+        self.discard_beside();
         // What the last stage found out, if this daemon did not see it happen.
         if let Some(progress) = self.world.store.progress(&self.record.id).await {
             self.feed_back(&progress);
@@ -33,14 +34,23 @@ impl Drive {
             // A cgroup may have been made for a shim that never came.
             self.sweep().await;
         }
+        if let Some(removal) = self.removal.take() {
+            let _ = removal.await;
+        }
         self.clean_up().await;
         Phase::Settled(Settled { exited, at: self.world.clock.now(), note })
     }
 
+    fn discard_beside(&mut self) {
+        let (world, run) = (self.world.clone(), self.record.id.clone());
+        let removal = async move { discard(&world, &run).await };
+        #[expect(clippy::disallowed_methods, reason = "owned by the Drive, which aborts it when it is dropped")]
+        let removal = tokio::spawn(removal);
+        self.removal = Some(removal);
+    }
+
     pub(super) async fn discard_work(&self) {
-        if let Err(error) = self.world.store.discard_work(&self.record.id).await {
-            tracing::warn!(CLEARML_RUN_ID = %self.record.id, %error, "the run's files stay on disk for now");
-        }
+        discard(&self.world, &self.record.id).await;
     }
 
     /// Waits until the spool is at the server; a sentence when it will not have it.
@@ -115,6 +125,12 @@ impl Drive {
         if let Err(error) = self.world.store.clear(&self.record.id).await {
             tracing::warn!(CLEARML_RUN_ID = %self.record.id, %error, "the run's files stay on disk");
         }
+    }
+}
+
+async fn discard(world: &World, run: &RunId) {
+    if let Err(error) = world.store.discard_work(run).await {
+        tracing::warn!(CLEARML_RUN_ID = %run, %error, "the run's files stay on disk for now");
     }
 }
 

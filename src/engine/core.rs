@@ -342,7 +342,10 @@ impl Core {
                 };
                 let _ = reply.send(added);
             }
-            News::Looked(reply) => drop(reply.send(Ok(self.gpus_view()))),
+            News::Looked(reply) => {
+                self.identify_leases();
+                drop(reply.send(Ok(self.gpus_view())));
+            }
         }
     }
 

@@ -50,7 +50,8 @@ pub(crate) fn view() -> GpusView {
         seen: Some(UnixMillis(1_700_000_000_000)),
         silent_seconds: None,
     };
-    let lease = Lease::from(id::<GpuClaim>("0"));
+    let held = Unit { uuid: "GPU-aa".into(), gpu: "GPU-aa".into(), nodes: Vec::new() };
+    let lease = Lease { units: vec![held], ..Lease::from(id::<GpuClaim>("0")) };
     let mut pool = Pool::default();
     pool.lease(&id(LIVE_RUN), lease.clone()).expect("free");
     let unit = Unit { uuid: "GPU-bb".into(), gpu: "GPU-bb".into(), nodes: Vec::new() };

@@ -88,6 +88,24 @@ async fn a_table_has_a_row_a_thing_and_no_colour_away_from_a_terminal() {
 }
 
 #[tokio::test]
+async fn hours_go_to_the_daemon_as_they_were_written_and_nonsense_is_refused_with_what_to_write() {
+    let daemon = Daemon::open(outside);
+    let said =
+        ctl(&daemon, &["worker", "add", "--cpu-only", "--uptime", "22-3 FRI", "9 SUN", "--queue", "default"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("22-3 FRI; 9 SUN") && said.out.contains("outside its hours until Fri 22:00"),
+        "{}",
+        said.out
+    );
+    ctl(&daemon, &["worker", "add", "--uptime", "9-17"]).await.fails(2, "uptime: `9-17`: it is not hours and days");
+    ctl(&daemon, &["worker", "add", "--uptime", "9 SUN", "--downtime", "9 MON"])
+        .await
+        .fails(2, "it contradicts `uptime`");
+    assert_eq!(daemon.asked().len(), 1, "nothing of that reached the engine: {:?}", daemon.asked());
+}
+
+#[tokio::test]
 async fn escapes_in_names_are_shown_and_never_obeyed() {
     let daemon = Daemon::open(outside);
     for arguments in [&["run", "list"][..], &["run", "show", LIVE_RUN], &["task", "list"], &["task", "show", TASK]] {
@@ -212,7 +230,7 @@ async fn limits_are_asked_for_as_they_were_written_and_shown_as_they_are_held() 
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("memory 1536 MiB, 0.5 CPUs, 4096 processes, time 90 min"), "{}", said.out);
     let limits = ctl(&daemon, &[&add[..], &["--output", "json"]].concat()).await.json()["limits"].take();
-    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400});
+    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400, "disk_bytes": null});
     assert_eq!(limits, wanted);
     for (flag, text, said) in
         [("--memory", "lots", "512M"), ("--cpus", "0", "0.01"), ("--pids", "1", "32"), ("--time-limit", "soon", "30m")]

@@ -106,6 +106,9 @@ impl From<WorkerView> for v1::Worker {
             task_id,
             problem: view.problem,
             limits: Some(view.worker.limits.into()),
+            uptime: view.worker.timetable.uptime().to_vec(),
+            downtime: view.worker.timetable.downtime().to_vec(),
+            paused: view.paused.map(|paused| paused.to_string()),
             declared_in: view.worker.file().map(str::to_owned),
             pending: view.pending,
             requeue_on_host_loss: view.worker.requeue_on_host_loss,
@@ -123,6 +126,7 @@ impl From<Limits> for v1::Limits {
             cpu_millis: limits.cpus.map(Into::into),
             pids: limits.pids.map(Into::into),
             time_limit_s: limits.time.map(Into::into),
+            disk_bytes: limits.disk.map(Into::into),
             text: limits.to_string(),
         }
     }

@@ -8,9 +8,10 @@ use tonic::Status;
 use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::hours::Timetable;
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
 use crate::domain::lending::{InvalidLending, Lending, Share};
-use crate::domain::limits::{self, Limits};
+use crate::domain::limits::{self, Limits, Written};
 use crate::engine::handle::{NewReservation, WorkerDraft};
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
@@ -97,6 +98,16 @@ pub(super) fn grace(grace_ms: Option<i64>) -> Result<Option<u64>, Status> {
     millis("grace_ms", grace_ms)
 }
 
+fn written(asked: &v1::AddWorkerRequest) -> Written<'_> {
+    Written {
+        memory: asked.memory.as_deref(),
+        cpus: asked.cpus.as_deref(),
+        pids: asked.pids,
+        time_limit: asked.time_limit.as_deref(),
+        disk: asked.disk.as_deref(),
+    }
+}
+
 impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
     type Error = Status;
 
@@ -112,10 +123,12 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
-        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
-        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
+        let limits = Limits::parse(&written(&asked)).map_err(|(field, error)| invalid(field, error))?;
+        let timetable =
+            Timetable::of(&asked.uptime, &asked.downtime).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
+            timetable,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
             lending,
@@ -263,6 +276,8 @@ mod tests {
                 v1::AddWorkerRequest { dynamic_gpus: true, queues: vec!["a=0.5".into()], ..Default::default() },
                 "queues: ",
             ),
+            (v1::AddWorkerRequest { uptime: vec!["9-17".into()], ..Default::default() }, "uptime: "),
+            (v1::AddWorkerRequest { downtime: vec!["0 SUN-SAT".into()], ..Default::default() }, "downtime: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

@@ -27,6 +27,8 @@ pub struct OwnConfig {
     pub stop_grace: Duration,
     /// Bytes of output of one Run.
     pub spool_budget: u64,
+    /// Bytes of the state directory's disk that Runs leave free; none for what is usual.
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// Between two polls of the queues, when all is well.
@@ -162,6 +164,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         uids,
         stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
         spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
+        disk_reserve: disk_reserve(reader),
         journal: journal(lines, number(reader, "clearmld.journal_budget_mib", 1..=1 << 20, 16)),
         poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
         report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
@@ -176,6 +179,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
         workers_dir: workers_dir(reader),
     }
+}
+
+fn disk_reserve(reader: &mut Reader<'_>) -> Option<u64> {
+    const KEY: &str = "clearmld.reserve_disk_mib";
+    Some(reader.integer(KEY, None, 0..=1 << 30)?.value << 20)
 }
 
 fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {

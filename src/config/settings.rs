@@ -93,6 +93,14 @@ pub const SETTINGS: &[Setting] = &[
         "1024",
         "Output of one run that may wait on disk for the server, in MiB; what is more is counted and dropped.",
     ),
+    Setting {
+        key: "reserve_disk_mib",
+        takes: Takes::Number(0, 1 << 30),
+        default: None,
+        meaning: "What runs leave free of the disk of the state directory, in MiB: when less is left, the runs that have \
+                  written most are stopped, as disk full. 0: nothing. Without it, a twentieth of the disk, and 2048 at \
+                  most.",
+    },
     setting(
         "journal_lines_per_second",
         Takes::Number(0, 10_000),

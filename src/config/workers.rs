@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::hocon;
 use crate::domain::declared::DeclaredFile;
 use crate::domain::gpu::GpuClaim;
+use crate::domain::hours::Timetable;
 use crate::domain::lending::{InvalidLending, Lending, Share};
 use crate::domain::limits::Limits;
 use crate::domain::worker::WorkerDraft;
@@ -81,6 +82,7 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
         keys.wrong(if matches!(error, InvalidLending::Both) { "share" } else { "queues" }, error);
         Lending::Whole
     });
+    let timetable = keys.timetable();
     let draft = WorkerDraft {
         name: keys.parsed("name"),
         queues,
@@ -92,7 +94,9 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
             cpus: keys.parsed("cpus"),
             pids: keys.parsed("pids"),
             time: keys.parsed("time_limit"),
+            disk: keys.parsed("disk"),
         },
+        timetable,
         order_fairness: keys.flag("order_fairness"),
         create_queue: keys.flag("create_queue"),
         requeue_on_host_loss: keys.flag("requeue_on_host_loss"),
@@ -169,6 +173,14 @@ impl Keys<'_> {
         names
     }
 
+    fn timetable(&mut self) -> Timetable {
+        let (uptime, downtime) = (self.names("uptime"), self.names("downtime"));
+        Timetable::of(&uptime, &downtime).unwrap_or_else(|(key, error)| {
+            self.wrong(key, error);
+            Timetable::Always
+        })
+    }
+
     fn unknown(&mut self) {
         let unknown: Vec<String> = self.table.keys().map(|key| key.get_ref().to_string()).collect();
         let mut known = self.asked.clone();
@@ -229,7 +241,7 @@ mod tests {
     use crate::domain::ids::WorkerName;
 
     /// Keys of the example that contradict others of it.
-    const EITHER: [&str; 2] = ["cpu_only", "dynamic_gpus"];
+    const EITHER: [&str; 3] = ["cpu_only", "dynamic_gpus", "downtime"];
 
     #[test]
     fn every_key_of_the_example_is_read() {
@@ -257,7 +269,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once_with_line_and_key() {
-        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\n";
+        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\nuptime = ['9-17 MON-FRI', '25 SUN']\n";
         let errors = parse(text).expect_err("wrong");
         let starts = |start: &str| errors.iter().any(|error| error.starts_with(start));
         for start in [
@@ -267,12 +279,15 @@ mod tests {
             "line 3: gpus: `many` names no GPU",
             "line 6: user: it is empty",
             "line 7: order_fairness: it is a text; write true or false",
-            "line 8: colour: there is no such key; known are cpu_only, cpus, create_queue, dynamic_gpus, gpus",
+            "line 9: uptime: `25 SUN`: `25` is no hour from 0 to 24; write hours and days",
+            "line 8: colour: there is no such key; known are ",
         ] {
             assert!(starts(start), "no {start}: {errors:#?}");
         }
         let errors = parse("gpus = '0'\ncpu_only = true\n").expect_err("wrong");
         assert_eq!(errors, ["line 2: cpu_only: it contradicts `gpus`; keep one of them"]);
+        let errors = parse("uptime = '9 MON'\ndowntime = '9 TUE'\n").expect_err("wrong");
+        assert!(errors.len() == 1 && errors[0].starts_with("line 2: downtime: it contradicts `uptime`"), "{errors:?}");
         assert!(parse("name = \n").expect_err("wrong")[0].starts_with("line 1: "));
     }
 
@@ -281,6 +296,8 @@ mod tests {
         let draft = parse("gpus = 0\nqueues = 'gpu'\n").expect("read");
         assert_eq!(draft.gpus.map(|gpus| gpus.to_string()), Some("0".into()));
         assert_eq!(draft.queues, ["gpu"]);
+        let draft = parse("downtime = '8-18 MON-FRI'\n").expect("read");
+        assert_eq!(draft.timetable.downtime(), ["8-18 MON-FRI"]);
         assert_eq!(parse("").map(|draft| draft == WorkerDraft::default()), Ok(true));
     }
 

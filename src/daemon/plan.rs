@@ -78,6 +78,8 @@ pub struct Plan {
     pub secrets: Vec<SecretString>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// See [`crate::host::outfit::Outfits::disk_reserve`].
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// How scripts are read.
@@ -148,6 +150,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
+            disk_reserve: self.disk_reserve,
             journal: self.journal,
             server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
@@ -247,6 +250,7 @@ impl Plan {
             remarks,
             secrets,
             spool_budget: own.spool_budget,
+            disk_reserve: own.disk_reserve,
             journal: own.journal,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.

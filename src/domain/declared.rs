@@ -107,6 +107,8 @@ pub fn fields(worker: &Worker) -> Vec<(&'static str, String)> {
         ("dynamic_gpus", portions(&worker.lending)),
         ("user", worker.user.clone().unwrap_or_else(|| "(default)".to_owned())),
         ("limits", worker.limits.to_string()),
+        ("uptime", worker.timetable.uptime().join("; ")),
+        ("downtime", worker.timetable.downtime().join("; ")),
         ("order_fairness", worker.order_fairness.to_string()),
         ("requeue_on_host_loss", worker.requeue_on_host_loss.to_string()),
     ]

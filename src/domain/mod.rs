@@ -4,10 +4,12 @@
 pub mod cause;
 pub mod declared;
 pub mod diagnosis;
+pub mod disk;
 pub mod figures;
 pub mod fit;
 pub mod gpu;
 pub mod handover;
+pub mod hours;
 pub mod ids;
 pub mod inventory;
 pub mod journal;

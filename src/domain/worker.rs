@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::gpu::GpuClaim;
+use super::hours::Timetable;
 use super::ids::{QueueId, UnixMillis, WorkerName};
 use super::lending::Lending;
 use super::limits::Limits;
@@ -31,6 +32,9 @@ pub struct Worker {
     /// What each of its Runs may use at most.
     #[serde(default)]
     pub limits: Limits,
+    /// When it takes tasks.
+    #[serde(default)]
+    pub timetable: Timetable,
     /// Its task goes back to the head of its queue when the host goes down under it, in order or without.
     #[serde(default)]
     pub requeue_on_host_loss: bool,
@@ -77,6 +81,8 @@ pub struct WorkerDraft {
     pub user: Option<String>,
     /// What each Run may use at most.
     pub limits: Limits,
+    /// When it takes tasks.
+    pub timetable: Timetable,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.
@@ -114,6 +120,7 @@ impl Worker {
             order_fairness: draft.order_fairness,
             user: draft.user,
             limits: draft.limits,
+            timetable: draft.timetable,
             requeue_on_host_loss: draft.requeue_on_host_loss,
             intent: Intent::Active,
             added,
@@ -153,6 +160,7 @@ mod tests {
         assert_eq!(worker.origin, Origin::Operator);
         assert_eq!((worker.intent, worker.requeue_on_host_loss), (Intent::Stopped, false));
         assert_eq!(worker.lending, Lending::Whole);
+        assert_eq!(worker.timetable, Timetable::Always);
     }
 
     #[test]

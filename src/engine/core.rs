@@ -2,6 +2,7 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod control;
 mod declared;
 mod demand;
 mod disk;
@@ -24,7 +25,7 @@ use demand::popped;
 use super::drive::{Drive, Terms};
 use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
 use super::poll::Demand;
-use super::ports::{ServerError, StoreError};
+use super::ports::{Forced, ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
@@ -75,6 +76,8 @@ pub enum News {
         /// Why.
         reason: StopReason,
     },
+    /// What the server says of Workers' runtime properties.
+    Forced(Vec<(WorkerName, Result<Forced, ServerError>)>),
     /// The queues of a declared Worker were looked up.
     Located {
         /// Whose.
@@ -87,7 +90,7 @@ pub enum News {
     /// The queues of a Worker that is being added are known.
     Resolved {
         /// The Worker.
-        draft: WorkerDraft,
+        draft: Box<WorkerDraft>,
         /// Its queues, or why not.
         queues: Result<Vec<QueueRef>, super::handle::EngineError>,
         /// Who asked.
@@ -139,6 +142,7 @@ pub struct Core {
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
     reservations: Reservations,
+    control: control::Control,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
     closing: bool,
@@ -184,6 +188,7 @@ impl Core {
             runs: BTreeMap::new(),
             pool: Pool::default(),
             reservations: loaded.reservations,
+            control: control::Control::default(),
             draining: loaded.draining,
             closing: false,
             since,
@@ -331,13 +336,14 @@ impl Core {
                     self.plan(&asked, &views);
                 }
             }
+            News::Forced(answers) => self.forced(answers),
             News::Stop { run, reason } => {
                 self.stop(&run, reason, None);
             }
             News::Located { worker, names, found } => self.located(&worker, &names, found).await,
             News::Resolved { draft, queues, reply } => {
                 let added = match queues {
-                    Ok(queues) => self.add(draft, queues).await,
+                    Ok(queues) => self.add(*draft, queues).await,
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(added);

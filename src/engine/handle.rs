@@ -15,6 +15,7 @@ use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
 use crate::domain::run::RunRecord;
+use crate::domain::schedule::Paused;
 use crate::domain::worker::Worker;
 pub use crate::domain::worker::WorkerDraft;
 
@@ -141,6 +142,8 @@ pub struct WorkerView {
     pub runs: Vec<RunId>,
     /// What hinders it (a queue that is gone, …), in a sentence.
     pub problem: Option<String>,
+    /// Why it takes nothing although nothing is wrong.
+    pub paused: Option<Paused>,
     /// What becomes of it when its Run has ended, since its file says so, in a sentence.
     pub pending: Option<String>,
 }

@@ -38,6 +38,8 @@ pub struct Outfits {
     pub grace_ms: u64,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// Bytes of the state directory's disk that Runs leave free; none for what is usual.
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal, where there is one; none for none.
     pub journal: Option<JournalLimits>,
     /// The server, as the payload reaches it.
@@ -140,6 +142,7 @@ impl Outfitter for Outfits {
             tools,
             // The engine fills them in: they are the Worker's.
             limits: Limits::default(),
+            disk_reserve: self.disk_reserve,
             seccomp: Seccomp::Default,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,

@@ -12,8 +12,10 @@ use clearmld::api::{self, Door, access};
 use clearmld::domain::cause::Cause;
 use clearmld::domain::declared::Change;
 use clearmld::domain::gpu::GpuClaim;
+use clearmld::domain::hours::{LocalHour, Weekday};
 use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
 use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
+use clearmld::domain::schedule::Paused;
 use clearmld::domain::worker::{Intent, Origin, QueueRef, Worker};
 use clearmld::engine::handle::{
     Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, WorkerActivity, WorkerDraft,
@@ -154,12 +156,13 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         order_fairness: false,
         user: None,
         limits: clearmld::domain::limits::Limits::default(),
+        timetable: clearmld::domain::hours::Timetable::default(),
         requeue_on_host_loss: false,
         intent,
         added: UnixMillis(1_700_000_000_000),
         origin: Origin::Operator,
     };
-    WorkerView { worker, activity, runs: Vec::new(), problem: None, pending: None }
+    WorkerView { worker, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
 }
 
 impl Script {
@@ -254,6 +257,9 @@ impl Script {
         }
         let mut added = view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle);
         added.worker.limits = draft.limits;
+        let tuesday = LocalHour { day: Weekday::Tuesday, hour: 12 };
+        added.paused = draft.timetable.check(tuesday).err().map(Paused::Outside);
+        added.worker.timetable = draft.timetable;
         Ok(added)
     }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Clone, Subcommand)]
 pub enum Worker {
     /// Declare a worker; it takes tasks at once and comes back after a reboot
-    Add(WorkerAdd),
+    Add(Box<WorkerAdd>),
     /// List workers
     List,
     /// Show one worker
@@ -73,6 +73,13 @@ pub struct WorkerAdd {
     /// Time of each task from its start, such as `90s`, `30m`, `12h` or `7d`; then it is stopped [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Limits of each task")]
     pub time_limit: Option<String>,
+    /// Files of each task on the disk of the state directory, such as `100G`; one that writes more is ended as disk full
+    /// [default: all there is, but for the host's reserve]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits of each task")]
+    pub disk: Option<String>,
+    /// Hours in which it takes tasks.
+    #[command(flatten)]
+    pub hours: WorkerHours,
     /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -85,4 +92,16 @@ pub struct WorkerAdd {
     /// Put a task back to the head of its queue when the host goes down under it (shutdown, reboot, power cut)
     #[arg(long)]
     pub requeue_on_host_loss: bool,
+}
+
+/// One of these at most; the daemon says why.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkerHours {
+    /// Take tasks in these hours only, as clearml-agent has them: `9-17 MON-FRI`, `22-3 FRI,SAT`, `20 SUN` (from then to
+    /// 24), in the host's local time; more than one may follow [default: at any time]
+    #[arg(long, value_name = "HOURS DAYS", num_args = 1.., help_heading = "Hours")]
+    pub uptime: Vec<String>,
+    /// Take no tasks in these hours; a task that runs goes on
+    #[arg(long, value_name = "HOURS DAYS", num_args = 1.., help_heading = "Hours")]
+    pub downtime: Vec<String>,
 }

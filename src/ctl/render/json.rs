@@ -71,6 +71,7 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
             "cpus": limits.cpu_millis.map(|millis| f64::from(millis) / 1000.0),
             "pids": limits.pids,
             "time_limit_s": limits.time_limit_s,
+            "disk_bytes": limits.disk_bytes,
         })),
         "intent": words::intent(worker),
         "added_at": rfc3339(worker.added_unix_ms),
@@ -82,6 +83,9 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
         "declared_in": worker.declared_in,
         "pending": worker.pending,
         "requeue_on_host_loss": worker.requeue_on_host_loss,
+        "uptime": worker.uptime,
+        "downtime": worker.downtime,
+        "paused": worker.paused,
     })
 }
 

@@ -148,6 +148,9 @@ pub(in crate::ctl) fn workers(look: Look, workers: &[v1::Worker]) -> String {
     let row = |worker: &v1::Worker| {
         let queues: Vec<String> = worker.queues.iter().map(named).collect();
         let mut activity = words::activity(worker).to_owned();
+        if let Some(paused) = &worker.paused {
+            activity.push_str(&format!(" ({})", cell(paused)));
+        }
         if let Some(problem) = &worker.problem {
             activity.push_str(&format!(" ({})", cell(problem)));
         }
@@ -189,6 +192,9 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("limits", worker.limits.as_ref().and_then(|limits| some(&limits.text))),
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
+        ("paused", worker.paused.as_deref().and_then(some)),
+        ("uptime", some(&worker.uptime.join("; "))),
+        ("downtime", some(&worker.downtime.join("; "))),
         (if worker.run_ids.len() > 1 { "runs" } else { "run" }, runs),
         ("task", worker.task_id.as_deref().and_then(some)),
         ("on host loss", worker.requeue_on_host_loss.then(|| "its task goes back to its queue".to_owned())),

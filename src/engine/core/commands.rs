@@ -64,7 +64,7 @@ impl Core {
     fn remarks_now(&self) -> Vec<String> {
         let settings = self.settings.borrow();
         let kept = settings.remarks.iter().chain(&self.remarks).chain(&self.refused).chain(&self.disk).cloned();
-        kept.chain(self.gpu_remarks()).collect()
+        kept.chain(self.gpu_remarks()).chain(self.resting()).collect()
     }
 
     fn run_views(&self) -> Vec<RunView> {

@@ -30,7 +30,7 @@ impl Core {
             // At the daemon's start the driver may not have answered yet.
             world.gpus.look(LOOKED_AT).await;
             let queues = resolve(&world, &draft.queues, draft.create_queue).await;
-            let _ = news.send(News::Resolved { draft, queues, reply }).await;
+            let _ = news.send(News::Resolved { draft: Box::new(draft), queues, reply }).await;
         });
     }
 
@@ -132,8 +132,14 @@ impl Core {
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
         let problem = self.lender().problem(post).or_else(|| self.hindrance(post));
-        let (runs, pending) = (post.active.clone(), post.pending_words());
-        Ok(WorkerView { worker: post.worker.clone(), activity, runs, problem, pending })
+        Ok(WorkerView {
+            worker: post.worker.clone(),
+            activity,
+            runs: post.active.clone(),
+            problem,
+            paused: self.paused(post),
+            pending: post.pending_words(),
+        })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -153,6 +159,7 @@ impl Core {
     /// What the poll saw becomes claims.
     pub(super) fn plan(&mut self, asked: &[QueueId], views: &[QueueView]) {
         self.note_missing(asked, views);
+        self.note_queues(asked, views);
         // Who could not be lent its GPUs must not keep a task from another.
         self.identify_leases();
         let lender = self.lender();
@@ -160,16 +167,19 @@ impl Core {
         let able = |(_, gates): &(&Post, Vec<Gate>)| gates.contains(&Gate::Open);
         let mut waiting: Vec<(&Post, Vec<Gate>)> = self.idle_posts().map(gates).filter(able).collect();
         waiting.sort_by_key(|(post, _)| post.idle_since);
+        let now = self.world.clock.local();
         let idle: Vec<Idle> = waiting
             .into_iter()
             .map(|(post, gates)| Idle {
                 worker: post.worker.name.clone(),
                 queues: post.worker.queues.clone(),
                 cursor: post.cursor,
+                standing: self.standing(post, now),
                 gates,
             })
             .collect();
         let views = self.unclaimed(views);
+        self.ask_for_properties(schedule::undecided(&idle, &views));
         for pop in schedule::plan(&idle, &views) {
             self.claim(pop);
         }

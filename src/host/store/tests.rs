@@ -21,6 +21,7 @@ fn worker(name: &str) -> Worker {
         lending: crate::domain::lending::Lending::Whole,
         order_fairness: false,
         user: None,
+        timetable: Default::default(),
         limits: crate::domain::limits::Limits::default(),
         intent: Intent::Active,
         added: UnixMillis(1),

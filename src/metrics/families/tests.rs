@@ -23,6 +23,7 @@ fn worker(problem: Option<&str>) -> WorkerView {
         activity: WorkerActivity::Idle,
         runs: Vec::new(),
         problem: problem.map(str::to_owned),
+        paused: None,
         pending: None,
     }
 }

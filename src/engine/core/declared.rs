@@ -57,7 +57,7 @@ impl Core {
                     found.push(self.identify(file).await);
                 }
                 let known = self.posts.values();
-                let known = known.map(|post| Known { worker: &post.worker, run: post.active.clone() });
+                let known = known.map(|post| Known { worker: &post.worker, run: post.active.first().cloned() });
                 plan.workers = declared::plan(&found, &known.collect::<Vec<_>>(), &self.world.gpus.seen());
             }
             Err(reason) => plan.problems.push(reason),
@@ -89,6 +89,7 @@ impl Core {
         self.permit_draft(&draft)?;
         self.world.outfitter.check_sandbox(&draft.sandbox).await.map_err(|error| error.reason)?;
         let gpus = self.claimed(&draft).map_err(|error| format!("gpus: {error}"))?;
+        self.check_lending(&draft, &gpus).map_err(|error| format!("gpus: {error}"))?;
         let name = match &draft.name {
             Some(name) => name.clone(),
             None => WorkerName::new(format!("{}:{stem}", self.settings.borrow().host))
@@ -159,7 +160,7 @@ impl Core {
         let Some(post) = self.posts.get_mut(name) else { return };
         let said = said(&pending);
         post.pending = Some(pending);
-        let run = post.active.as_ref().map(ToString::to_string).unwrap_or_default();
+        let run = post.active.first().map(ToString::to_string).unwrap_or_default();
         tracing::info!(CLEARML_WORKER = %name, "worker_pending: {said}, after run {run}");
         self.emit("worker_pending", Some(name.clone()), None, format!("{said}, after run {run}"));
     }
@@ -205,7 +206,7 @@ impl Core {
         let ready: Vec<WorkerName> = self
             .posts
             .iter()
-            .filter(|(_, post)| post.pending.is_some() && post.active.is_none())
+            .filter(|(_, post)| post.pending.is_some() && post.active.is_empty())
             .map(|(name, _)| name.clone())
             .collect();
         for name in ready {
@@ -331,7 +332,7 @@ impl Core {
 impl Post {
     /// What waits for the Run's end, in a sentence.
     pub(super) fn pending_words(&self) -> Option<String> {
-        let run = self.active.as_ref().map(ToString::to_string).unwrap_or_default();
+        let run = self.active.first().map(ToString::to_string).unwrap_or_default();
         self.pending.as_ref().map(|pending| format!("{}, after run {run}", said(pending)))
     }
 }

@@ -156,6 +156,26 @@ async fn gpus_are_listed_with_who_has_them_and_whatever_else_computes_there() {
 }
 
 #[tokio::test]
+async fn a_gpu_is_reserved_for_a_time_with_a_reason_and_given_back() {
+    let daemon = Daemon::open(outside);
+    let reserve = ["gpu", "reserve", "0", "--for", "2h", "--reason", "a demo"];
+    ctl(&daemon, &reserve).await.fails(7, "--when-free");
+    let said = ctl(&daemon, &[&reserve[..], &["--when-free"]].concat()).await;
+    assert!(said.out.contains("not lent") && said.out.contains("is held by run"), "{}", said.out);
+    ctl(&daemon, &["gpu", "reserve", "0", "--for", "soon", "--reason", "x"]).await.fails(2, "duration: ");
+    ctl(&daemon, &["gpu", "reserve", "0", "--for", "2h", "--reason", " "]).await.fails(2, "reason: ");
+    ctl(&daemon, &["gpu", "release", "0"]).await;
+    let asked = daemon.asked();
+    assert!(asked.contains(&"reserve 0 for 7200000 ms when_free=true: a demo".to_owned()), "{asked:?}");
+    assert_eq!(asked.last().map(String::as_str), Some("release 0"));
+    let list = ctl(&daemon, &["gpu", "list"]).await.out;
+    assert!(list.contains("RESERVED") && list.contains("alice, "), "{list}");
+    let json = ctl(&daemon, &["gpu", "show", "1", "-o", "json"]).await.json();
+    assert_eq!((&json["reservation"]["by"], &json["reservation"]["reason"]), (&"alice".into(), &"a demo".into()));
+    assert_eq!(json["withheld"], "cannot be used: it fell off the bus");
+}
+
+#[tokio::test]
 async fn one_gpu_is_shown_by_any_of_its_names() {
     let daemon = Daemon::open(outside);
     let said = ctl(&daemon, &["gpu", "show", "0"]).await;

@@ -14,6 +14,7 @@ use super::origin::{ConfigError, Origin, Sourced};
 use super::reader::Reader;
 use super::settings;
 use crate::domain::journal::Limits;
+use crate::domain::withheld;
 
 /// clearmld's own settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,10 @@ pub struct OwnConfig {
     pub metrics: Option<MetricsChoice>,
     /// An NVML that is not the system's; or CLEARMLD_NVML_LIBRARY.
     pub nvml_library: Option<PathBuf>,
+    /// Whether a GPU is lent that a process computes on which belongs to no Run.
+    pub lend_gpus_in_use: bool,
+    /// Commands of such processes that do not count.
+    pub ignored_gpu_programs: Vec<String>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
     /// Where workers are declared.
@@ -175,6 +180,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         metrics: metrics(reader),
         nvml_library: library.map(|found| PathBuf::from(found.value)),
+        lend_gpus_in_use: reader.boolean("clearmld.lend_gpus_in_use", None, false).value,
+        ignored_gpu_programs: ignored_gpu_programs(reader),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
         workers_dir: workers_dir(reader),
     }
@@ -198,6 +205,19 @@ fn workers_dir(reader: &mut Reader<'_>) -> Option<Sourced<PathBuf>> {
         return None;
     }
     Some(Sourced { value: PathBuf::from(found.value), origin: found.origin })
+}
+
+/// Names joined by commas: clearmld.toml has no lists.
+fn ignored_gpu_programs(reader: &mut Reader<'_>) -> Vec<String> {
+    const KEY: &str = "clearmld.ignored_gpu_programs";
+    let Some(found) = reader.text(KEY, None) else { return withheld::USUAL.iter().map(ToString::to_string).collect() };
+    let names: Vec<String> =
+        found.value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    if let Some(path) = names.iter().find(|name| name.contains('/')) {
+        let problem = format!("`{path}` is a path; write the command's name alone, as `ps -o comm` shows it");
+        reader.error(found.origin, KEY, problem);
+    }
+    names
 }
 
 fn metrics(reader: &mut Reader<'_>) -> Option<MetricsChoice> {

@@ -169,6 +169,19 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
     },
+    setting(
+        "lend_gpus_in_use",
+        Takes::Truth,
+        "false",
+        "Whether a GPU is lent that a process computes on which belongs to no run: somebody's notebook, another agent's task.",
+    ),
+    Setting {
+        key: "ignored_gpu_programs",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Commands, joined by commas, that may be on a GPU that is lent. Without it: Xorg, Xwayland, gnome-shell, \
+                  kwin_wayland, nvidia-persistenced, nvidia-smi, nv-hostengine, dcgm-exporter.",
+    },
     Setting {
         key: "metrics",
         takes: Takes::Text,

@@ -14,6 +14,7 @@ use super::hocon;
 use crate::domain::declared::DeclaredFile;
 use crate::domain::gpu::GpuClaim;
 use crate::domain::hours::Timetable;
+use crate::domain::lending::{InvalidLending, Lending, Share};
 use crate::domain::limits::Limits;
 use crate::domain::worker::WorkerDraft;
 
@@ -75,10 +76,17 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
     if cpu_only && gpus.is_some() {
         keys.wrong("cpu_only", "it contradicts `gpus`; keep one of them");
     }
+    let (share, dynamic) = (keys.parsed::<Share>("share"), keys.flag("dynamic_gpus"));
+    let mut queues = keys.names("queues");
+    let lending = Lending::of(share, dynamic, &mut queues).unwrap_or_else(|error| {
+        keys.wrong(if matches!(error, InvalidLending::Both) { "share" } else { "queues" }, error);
+        Lending::Whole
+    });
     let timetable = keys.timetable();
     let draft = WorkerDraft {
         name: keys.parsed("name"),
-        queues: keys.names("queues"),
+        queues,
+        lending,
         gpus: if cpu_only { Some(GpuClaim::None) } else { gpus },
         user: keys.parsed::<Line>("user").map(|line| line.0),
         limits: Limits {
@@ -232,19 +240,21 @@ mod tests {
     use super::*;
     use crate::domain::ids::WorkerName;
 
+    /// Keys of the example that contradict others of it.
+    const EITHER: [&str; 3] = ["cpu_only", "dynamic_gpus", "downtime"];
+
     #[test]
     fn every_key_of_the_example_is_read() {
         let example = include_str!("../../packaging/workers.d/example.toml.disabled");
         assert_eq!(parse(example), Ok(WorkerDraft { queues: vec!["default".into()], ..WorkerDraft::default() }));
         // A key that is shown commented out has its usual value there, or one that is well-formed.
         let lines = example.lines().filter_map(|line| line.strip_prefix("#").filter(|line| !line.starts_with(' ')));
-        let all = lines.filter(|line| !line.starts_with("cpu_only") && !line.starts_with("downtime"));
-        let all: Vec<&str> = all.collect();
+        let all: Vec<&str> = lines.filter(|line| !EITHER.iter().any(|key| line.starts_with(key))).collect();
         let draft = parse(&all.join("\n")).unwrap_or_else(|errors| panic!("{errors:#?}\n{all:#?}"));
         let keys: Vec<&str> = all.iter().filter_map(|line| line.split(" =").next()).collect();
         assert!(draft.requeue_on_host_loss && draft.name == WorkerName::new("host:gpu0").ok(), "{draft:?}");
         for key in parse("zzz = 1").expect_err("unknown")[0].split("known are ").nth(1).expect("a list").split(", ") {
-            let shown = keys.contains(&key) || ["queues", "cpu_only", "downtime"].contains(&key);
+            let shown = keys.contains(&key) || ["queues"].contains(&key) || EITHER.contains(&key);
             assert!(shown, "the example does not show {key}");
         }
     }
@@ -289,6 +299,17 @@ mod tests {
         let draft = parse("downtime = '8-18 MON-FRI'\n").expect("read");
         assert_eq!(draft.timetable.downtime(), ["8-18 MON-FRI"]);
         assert_eq!(parse("").map(|draft| draft == WorkerDraft::default()), Ok(true));
+    }
+
+    #[test]
+    fn a_worker_with_dynamic_gpus_says_so_for_each_queue() {
+        let draft = parse("dynamic_gpus = true\ngpus = '0-3'\nqueues = ['dual=2', 'any=1-4']\n").expect("read");
+        assert_eq!(draft.queues, ["dual", "any"]);
+        assert_eq!(draft.lending.portions().map(<[_]>::len), Some(2));
+        let errors = parse("dynamic_gpus = true\nqueues = ['half=0.5']\n").expect_err("part of a GPU");
+        assert!(errors[0].starts_with("line 2: queues: `0.5` is part of a GPU"), "{errors:?}");
+        let errors = parse("dynamic_gpus = true\nqueues = ['a']\nshare = 2\n").expect_err("both");
+        assert!(errors[0].starts_with("line 3: share: "), "{errors:?}");
     }
 
     #[test]

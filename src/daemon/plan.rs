@@ -15,6 +15,7 @@ use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
 use crate::domain::reserve::Reserve;
 use crate::domain::script::ScriptChoices;
+use crate::domain::withheld::Strangers;
 use crate::engine::Settings;
 use crate::engine::ports::ServerIdentity;
 use crate::host::outfit::{NETWORK_VARIABLES, Outfits, ServerAddresses};
@@ -211,6 +212,11 @@ impl Plan {
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
             keep_runs_for: own.keep_runs_for,
             reserve: Reserve { memory: own.memory_reserve, cpus: own.cpus_reserve, disk: 0 },
+            strangers: if own.lend_gpus_in_use {
+                Strangers::Welcome
+            } else {
+                Strangers::respected(own.ignored_gpu_programs)
+            },
             described: comparable,
             files,
             ..Settings::default()

@@ -19,6 +19,20 @@ pub struct Idle {
     pub cursor: usize,
     /// What decides whether it takes tasks where the queue's tags do not.
     pub standing: Standing,
+    /// Of each queue; where there is none, it is open.
+    pub gates: Vec<Gate>,
+}
+
+/// Whether a Worker can take the next task of a queue, as far as its GPUs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It can.
+    Open,
+    /// Its GPUs are free when a Run has ended. A task there holds up the queues after it, so that it comes to its turn
+    /// however many small ones there are.
+    Wait,
+    /// It cannot, whichever of our Runs end: the queue is passed over.
+    Shut,
 }
 
 /// What somebody wants of a Worker or a Queue by force.
@@ -81,11 +95,16 @@ pub fn plan(idle: &[Idle], queues: &[QueueView]) -> Vec<Pop> {
     for worker in idle {
         let count = worker.queues.len();
         let order = (0..count).map(|step| (worker.cursor + step) % count);
-        let found = order.into_iter().find_map(|position| {
+        let gate = |position: &usize| worker.gates.get(*position).copied().unwrap_or(Gate::Open);
+        let open = |position: &usize| {
+            let tags = waiting.get(&worker.queues[*position].id).map(|(_, tags)| *tags);
+            tags.is_some_and(|tags| worker.standing.takes(tags) == Some(Ok(())))
+        };
+        let mut reached = order.filter(open).take_while(|position| gate(position) != Gate::Wait);
+        let found = reached.find(|position| gate(position) == Gate::Open);
+        let found = found.and_then(|position| {
             let queue = &worker.queues[position];
-            let (_, tags) = waiting.get(&queue.id)?;
-            let open = worker.standing.takes(tags) == Some(Ok(()));
-            let (head, _) = open.then(|| waiting.remove(&queue.id))??;
+            let (head, _) = waiting.remove(&queue.id)?;
             Some((position, queue, head))
         });
         if let Some((position, queue, head)) = found {

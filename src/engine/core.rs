@@ -8,6 +8,8 @@ mod demand;
 mod disk;
 mod events;
 mod gpus;
+mod lender;
+mod reservations;
 mod runs;
 mod workers;
 
@@ -28,6 +30,7 @@ use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
 use crate::domain::lease::Pool;
+use crate::domain::reservation::Reservations;
 use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::QueueView;
@@ -87,7 +90,7 @@ pub enum News {
     /// The queues of a Worker that is being added are known.
     Resolved {
         /// The Worker.
-        draft: WorkerDraft,
+        draft: Box<WorkerDraft>,
         /// Its queues, or why not.
         queues: Result<Vec<QueueRef>, super::handle::EngineError>,
         /// Who asked.
@@ -111,7 +114,8 @@ struct Slot {
 #[derive(Debug)]
 struct Post {
     worker: Worker,
-    active: Option<RunId>,
+    /// Its Runs, in the order of their claims: one at most, but of a Worker with dynamic GPUs.
+    active: Vec<RunId>,
     /// Where order fairness goes on.
     cursor: usize,
     /// When it became idle, by a counter: who has waited longest asks first.
@@ -125,7 +129,7 @@ struct Post {
 
 impl Post {
     fn new(worker: Worker, idle_since: u64) -> Self {
-        Self { worker, active: None, cursor: 0, idle_since, problem: None, pending: None, search: None }
+        Self { worker, active: Vec::new(), cursor: 0, idle_since, problem: None, pending: None, search: None }
     }
 }
 
@@ -137,6 +141,7 @@ pub struct Core {
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
+    reservations: Reservations,
     control: control::Control,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
@@ -182,6 +187,7 @@ impl Core {
             posts: BTreeMap::new(),
             runs: BTreeMap::new(),
             pool: Pool::default(),
+            reservations: loaded.reservations,
             control: control::Control::default(),
             draining: loaded.draining,
             closing: false,
@@ -219,7 +225,7 @@ impl Core {
                 self.remarks.push(format!("run {}: its GPUs cannot be restored: {error}", record.id));
             }
             if let Some(post) = self.posts.get_mut(&record.worker) {
-                post.active = Some(record.id.clone());
+                post.active.push(record.id.clone());
             }
         }
         let stop = watch::Sender::new(record.stop.clone());
@@ -270,6 +276,7 @@ impl Core {
                 }
                 _ = beat.tick() => {
                     self.look_at_disk().await;
+                    self.mind_reservations().await;
                     self.prune().await;
                 }
             }
@@ -336,12 +343,15 @@ impl Core {
             News::Located { worker, names, found } => self.located(&worker, &names, found).await,
             News::Resolved { draft, queues, reply } => {
                 let added = match queues {
-                    Ok(queues) => self.add(draft, queues).await,
+                    Ok(queues) => self.add(*draft, queues).await,
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(added);
             }
-            News::Looked(reply) => drop(reply.send(Ok(self.gpus_view()))),
+            News::Looked(reply) => {
+                self.identify_leases();
+                drop(reply.send(Ok(self.gpus_view())));
+            }
         }
     }
 

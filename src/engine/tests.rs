@@ -26,10 +26,13 @@ use crate::host::store::{FileStore, StateDirectory};
 
 mod crash;
 mod declared;
+mod dynamic;
 mod gpus;
 mod life;
 mod requeue;
+mod reservations;
 mod schedule;
+mod sharing;
 mod workers;
 
 /// What outlives a daemon: the disk, the programs, the server.
@@ -113,6 +116,8 @@ impl Daemon {
     async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
+        // What it had started is gone with it: at the runtime's next turn, and what that had started at the one after.
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     async fn stop(self) {

@@ -196,8 +196,8 @@ impl Outfits {
             variables.insert(format!("TRAINS_{name}"), value.to_owned());
         };
         clearml("TASK_ID", record.task.as_str());
-        clearml("WORKER_ID", record.worker.as_str());
-        clearml("WORKER_NAME", record.worker.as_str());
+        clearml("WORKER_ID", record.worker_id().as_str());
+        clearml("WORKER_NAME", record.worker_id().as_str());
         clearml("LOG_LEVEL", "INFO");
         // The worker ships the console; the SDK must not do it again.
         clearml("LOG_TASK_TO_BACKEND", "0");

@@ -152,6 +152,7 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         name: id(name),
         queues: vec![queue()],
         gpus,
+        lending: Default::default(),
         order_fairness: false,
         user: None,
         limits: clearmld::domain::limits::Limits::default(),
@@ -161,7 +162,7 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         added: UnixMillis(1_700_000_000_000),
         origin: Origin::Operator,
     };
-    WorkerView { worker, activity, problem: None, paused: None, pending: None }
+    WorkerView { worker, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
 }
 
 impl Script {
@@ -285,6 +286,18 @@ impl Script {
             Command::Gpus { age, reply } => {
                 self.note(format!("gpus {}", age.as_secs()));
                 drop(reply.send(Ok(gpus::view())));
+            }
+            Command::ReserveGpu { asked, reply } => {
+                self.note(format!(
+                    "reserve {} for {} ms when_free={}: {}",
+                    asked.gpu, asked.ms, asked.when_free, asked.reason
+                ));
+                let reason = format!("GPU {} is held by run {LIVE_RUN}; wait for it (--when-free)", asked.gpu);
+                drop(reply.send(if asked.when_free { Ok(()) } else { Err(EngineError::Conflict { reason }) }));
+            }
+            Command::ReleaseGpu { gpu, reply } => {
+                self.note(format!("release {gpu}"));
+                drop(reply.send(Ok(())));
             }
             Command::Runs(reply) => drop(reply.send(Ok(self.runs()))),
             Command::StopRun { run, grace_ms, reply } => {

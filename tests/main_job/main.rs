@@ -17,6 +17,7 @@ mod full_disk;
 mod git_password;
 mod gpus;
 mod ledger;
+mod lending;
 mod life;
 mod lost_answers;
 mod metrics;

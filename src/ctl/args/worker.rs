@@ -40,7 +40,8 @@ pub enum Worker {
 /// `worker add`.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerAdd {
-    /// Queue to serve, by name or id; again for more, first is first [default: the server's default queue]
+    /// Queue to serve, by name or id; again for more, first is first; with --dynamic-gpus NAME=2 or NAME=1-4
+    /// [default: the server's default queue]
     #[arg(long = "queue", short = 'q', value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Use no GPU
@@ -51,6 +52,12 @@ pub struct WorkerAdd {
     /// else all GPUs, else CPU]
     #[arg(long, value_name = "GPUS")]
     pub gpus: Option<String>,
+    /// Share each GPU with other workers that say so: up to so many runs use it at once
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["dynamic_gpus", "cpu_only"])]
+    pub share: Option<u32>,
+    /// Run several tasks at once, each on as many of the GPUs as its queue says: `--queue dual=2 --queue any=1-4`
+    #[arg(long, conflicts_with = "cpu_only")]
+    pub dynamic_gpus: bool,
     /// User that the tasks run as [default: run_as of clearmld.toml, clearml-run]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

@@ -19,6 +19,7 @@ fn idle(worker: &str, queues: &[&str], cursor: usize) -> Idle {
         queues: queues.iter().map(|name| queue(name)).collect(),
         cursor,
         standing: Standing::PLAIN,
+        gates: Vec::new(),
     }
 }
 
@@ -40,6 +41,20 @@ fn with_order_fairness_the_round_goes_on_where_it_was() {
     assert_eq!(taken(&plan(&[idle("w", &["a", "b"], 1)], &views)), [("w", "2")]);
     let views = [view("a", Some("1"), &[]), view("b", None, &[])];
     assert_eq!(taken(&plan(&[idle("w", &["a", "b"], 1)], &views)), [("w", "1")]);
+}
+
+#[test]
+fn a_task_that_waits_for_gpus_holds_up_lower_queues_but_an_empty_queue_and_an_impossible_task_do_not() {
+    let gated = |gates: &[Gate], cursor| Idle { gates: gates.to_vec(), ..idle("w", &["big", "small"], cursor) };
+    let both = [view("big", Some("b"), &[]), view("small", Some("s"), &[])];
+    assert!(plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &both).is_empty());
+    assert_eq!(taken(&plan(&[gated(&[Gate::Shut, Gate::Open], 0)], &both)), [("w", "s")]);
+    let small = [view("big", None, &[]), view("small", Some("s"), &[])];
+    assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &small)), [("w", "s")]);
+    // In turn: what is before it in the round goes first, then it is waited for.
+    assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 1)], &both)), [("w", "s")]);
+    let off = [view("big", Some("b"), &["force_workers:off"]), view("small", Some("s"), &[])];
+    assert_eq!(taken(&plan(&[gated(&[Gate::Wait, Gate::Open], 0)], &off)), [("w", "s")]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn worker(name: &str) -> Worker {
         name: WorkerName::new(name).expect("a name"),
         queues: vec![queue()],
         gpus: GpuClaim::None,
+        lending: crate::domain::lending::Lending::Whole,
         order_fairness: false,
         user: None,
         timetable: Default::default(),

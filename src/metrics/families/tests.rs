@@ -21,6 +21,7 @@ fn worker(problem: Option<&str>) -> WorkerView {
     WorkerView {
         worker,
         activity: WorkerActivity::Idle,
+        runs: Vec::new(),
         problem: problem.map(str::to_owned),
         paused: None,
         pending: None,
@@ -51,7 +52,15 @@ fn snapshot() -> Snapshot {
             all_runs: String::new(),
         },
         workers: vec![worker(Some("its queue is gone"))],
-        gpus: vec![GpuView { gpu, workers: Vec::new(), runs: Vec::new(), processes: Vec::new(), slices: no }],
+        gpus: vec![GpuView {
+            gpu,
+            workers: Vec::new(),
+            runs: Vec::new(),
+            processes: Vec::new(),
+            slices: no,
+            withheld: None,
+            reservation: None,
+        }],
         host: HostFigures {
             disk_size: Some(1 << 40),
             disk_free: Some(1 << 30),

@@ -22,6 +22,7 @@ pub mod notice;
 pub mod policy;
 pub mod requeue;
 pub mod reservation;
+pub mod reserve;
 pub mod run;
 pub mod sandbox;
 pub mod schedule;

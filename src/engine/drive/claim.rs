@@ -5,6 +5,7 @@ use tokio::time::{Duration, sleep};
 use super::{Broken, Drive, News, Next, Terms};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{RunSpec, Secrets, StopRequest};
+use crate::domain::limits::{Limits, TIME_PROPERTY};
 use crate::domain::policy::Wish;
 use crate::domain::run::{Claimed, Phase, Prepared};
 use crate::domain::stop::StopReason;
@@ -160,7 +161,7 @@ impl Drive {
         let (outfitter, user) = (&self.world.outfitter, self.terms.user.as_deref());
         self.permitted().await?;
         let (spec, secrets) = outfitter.outfit(&self.record, user, task, token, cgroup).await?;
-        let (limits, sandbox) = (self.terms.limits, self.terms.sandbox.clone());
+        let (limits, sandbox) = (self.limits(task).0, self.terms.sandbox.clone());
         Ok((RunSpec { limits, sandbox, ..spec }, secrets))
     }
 
@@ -171,6 +172,11 @@ impl Drive {
         let policy = self.world.declarations.policy().map_err(|reason| OutfitError { reason })?;
         policy.permit(wish).map_err(|error| OutfitError { reason: error.to_string() })?;
         self.world.outfitter.check_sandbox(sandbox).await
+    }
+
+    /// Its Worker's, and what the task asks for itself.
+    fn limits(&self, task: &TaskSnapshot) -> (Limits, Option<String>) {
+        self.terms.limits.with_time_of_task(task.properties.get(TIME_PROPERTY).map(String::as_str))
     }
 
     async fn prepare(
@@ -192,6 +198,9 @@ impl Drive {
         if !spec.sandbox.relaxed.is_empty() {
             let line = format!("[clearmld] the worker's definition relaxes the sandbox: {}", spec.sandbox.relaxed);
             store.note(run, &line).await?;
+        }
+        if let Some(told) = self.limits(task).1 {
+            store.note(run, &format!("[clearmld] the task's property {told}")).await?;
         }
         if let Some(image) = &task.container_image {
             let line = format!(

@@ -127,7 +127,7 @@ async fn a_gpu_that_breaks_is_named_on_its_task_and_taken_out_of_use_and_the_oth
 
     assert_eq!(state(&world, "GPU-bb"), "healthy");
     let problem = world.json(&["worker", "show", "testhost:gpu0"])["problem"].to_string();
-    assert!(problem.contains("quarantined") && problem.contains("gpu verify"), "{problem}");
+    assert!(problem.contains("fell off the bus"), "what the driver says of it comes first: {problem}");
     let other = world
         .submit_with(|submission| {
             submission.diff = Some("print('done')\n".into());
@@ -142,6 +142,8 @@ async fn a_gpu_that_breaks_is_named_on_its_task_and_taken_out_of_use_and_the_oth
     world.start_daemon();
     world.until("the driver's answer", |world| world.json(&["gpu", "list"])["driver"]["state"] == "up").await;
     assert_eq!(state(&world, "GPU-aa"), "quarantined");
+    let problem = world.json(&["worker", "show", "testhost:gpu0"])["problem"].to_string();
+    assert!(problem.contains("is quarantined: Xid 79") && problem.contains("gpu verify"), "{problem}");
     let shown = world.ok(&["gpu", "show", "GPU-aa"]);
     assert!(shown.contains("Xid 79") && shown.contains("quarantined since"), "{shown}");
     world.ok(&["gpu", "verify", "0", "--reason", "reset"]);

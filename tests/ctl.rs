@@ -88,6 +88,24 @@ async fn a_table_has_a_row_a_thing_and_no_colour_away_from_a_terminal() {
 }
 
 #[tokio::test]
+async fn hours_go_to_the_daemon_as_they_were_written_and_nonsense_is_refused_with_what_to_write() {
+    let daemon = Daemon::open(outside);
+    let said =
+        ctl(&daemon, &["worker", "add", "--cpu-only", "--uptime", "22-3 FRI", "9 SUN", "--queue", "default"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("22-3 FRI; 9 SUN") && said.out.contains("outside its hours until Fri 22:00"),
+        "{}",
+        said.out
+    );
+    ctl(&daemon, &["worker", "add", "--uptime", "9-17"]).await.fails(2, "uptime: `9-17`: it is not hours and days");
+    ctl(&daemon, &["worker", "add", "--uptime", "9 SUN", "--downtime", "9 MON"])
+        .await
+        .fails(2, "it contradicts `uptime`");
+    assert_eq!(daemon.asked().len(), 1, "nothing of that reached the engine: {:?}", daemon.asked());
+}
+
+#[tokio::test]
 async fn escapes_in_names_are_shown_and_never_obeyed() {
     let daemon = Daemon::open(outside);
     for arguments in [&["run", "list"][..], &["run", "show", LIVE_RUN], &["task", "list"], &["task", "show", TASK]] {
@@ -135,6 +153,26 @@ async fn gpus_are_listed_with_who_has_them_and_whatever_else_computes_there() {
     assert_eq!(daemon.asked(), ["gpus 2", "gpus 2"]);
     ctl(&daemon, &["gpu", "rescan"]).await;
     assert_eq!(daemon.asked().last().map(String::as_str), Some("gpus 0"));
+}
+
+#[tokio::test]
+async fn a_gpu_is_reserved_for_a_time_with_a_reason_and_given_back() {
+    let daemon = Daemon::open(outside);
+    let reserve = ["gpu", "reserve", "0", "--for", "2h", "--reason", "a demo"];
+    ctl(&daemon, &reserve).await.fails(7, "--when-free");
+    let said = ctl(&daemon, &[&reserve[..], &["--when-free"]].concat()).await;
+    assert!(said.out.contains("not lent") && said.out.contains("is held by run"), "{}", said.out);
+    ctl(&daemon, &["gpu", "reserve", "0", "--for", "soon", "--reason", "x"]).await.fails(2, "duration: ");
+    ctl(&daemon, &["gpu", "reserve", "0", "--for", "2h", "--reason", " "]).await.fails(2, "reason: ");
+    ctl(&daemon, &["gpu", "release", "0"]).await;
+    let asked = daemon.asked();
+    assert!(asked.contains(&"reserve 0 for 7200000 ms when_free=true: a demo".to_owned()), "{asked:?}");
+    assert_eq!(asked.last().map(String::as_str), Some("release 0"));
+    let list = ctl(&daemon, &["gpu", "list"]).await.out;
+    assert!(list.contains("RESERVED") && list.contains("alice, "), "{list}");
+    let json = ctl(&daemon, &["gpu", "show", "1", "-o", "json"]).await.json();
+    assert_eq!((&json["reservation"]["by"], &json["reservation"]["reason"]), (&"alice".into(), &"a demo".into()));
+    assert_eq!(json["withheld"], "cannot be used: it fell off the bus");
 }
 
 #[tokio::test]
@@ -192,7 +230,7 @@ async fn limits_are_asked_for_as_they_were_written_and_shown_as_they_are_held() 
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("memory 1536 MiB, 0.5 CPUs, 4096 processes, time 90 min"), "{}", said.out);
     let limits = ctl(&daemon, &[&add[..], &["--output", "json"]].concat()).await.json()["limits"].take();
-    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400});
+    let wanted = serde_json::json!({"memory_bytes": 1_610_612_736, "cpus": 0.5, "pids": 4096, "time_limit_s": 5400, "disk_bytes": null});
     assert_eq!(limits, wanted);
     for (flag, text, said) in
         [("--memory", "lots", "512M"), ("--cpus", "0", "0.01"), ("--pids", "1", "32"), ("--time-limit", "soon", "30m")]

@@ -106,9 +106,15 @@ impl From<WorkerView> for v1::Worker {
             task_id,
             problem: view.problem,
             limits: Some(view.worker.limits.into()),
+            uptime: view.worker.timetable.uptime().to_vec(),
+            downtime: view.worker.timetable.downtime().to_vec(),
+            paused: view.paused.map(|paused| paused.to_string()),
             declared_in: view.worker.file().map(str::to_owned),
             pending: view.pending,
             requeue_on_host_loss: view.worker.requeue_on_host_loss,
+            run_ids: view.runs.into_iter().map(Into::into).collect(),
+            share: view.worker.lending.share().into(),
+            dynamic_gpus: view.worker.lending.portions().is_some(),
         }
     }
 }
@@ -120,20 +126,28 @@ impl From<Limits> for v1::Limits {
             cpu_millis: limits.cpus.map(Into::into),
             pids: limits.pids.map(Into::into),
             time_limit_s: limits.time.map(Into::into),
+            disk_bytes: limits.disk.map(Into::into),
             text: limits.to_string(),
         }
     }
 }
 
 fn queues(worker: &Worker) -> Vec<v1::QueueRef> {
+    let portions = worker.lending.portions().unwrap_or_default();
+    let gpus = |at: usize| portions.get(at).map(ToString::to_string);
     match &worker.origin {
         // Not looked up yet: as the file has them.
         Origin::File { queues, .. } if worker.queues.is_empty() => {
-            queues.iter().map(|name| v1::QueueRef { id: String::new(), name: name.clone() }).collect()
+            let named = queues.iter().enumerate();
+            named.map(|(at, name)| v1::QueueRef { id: String::new(), name: name.clone(), gpus: gpus(at) }).collect()
         }
         Origin::File { .. } | Origin::Operator => {
-            let known = worker.queues.iter();
-            known.map(|queue| v1::QueueRef { id: queue.id.to_string(), name: queue.name.clone() }).collect()
+            let known = worker.queues.iter().enumerate().map(|(at, queue)| v1::QueueRef {
+                id: queue.id.to_string(),
+                name: queue.name.clone(),
+                gpus: gpus(at),
+            });
+            known.collect()
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The service `Gpus`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
 use super::audit::Call;
-use super::parse::gpu_id;
+use super::parse::{self, gpu_id};
+use super::peer::Peer;
 use crate::engine::handle::Handle;
 use crate::rpc::v1;
 
@@ -31,4 +33,40 @@ impl v1::gpus_server::Gpus for GpusService {
         let (call, _) = Call::open(request, "Gpus.Rescan", |_| String::new());
         call.close(async { Ok(self.handle.gpus(Duration::ZERO).await?.into()) }).await
     }
+
+    async fn reserve(&self, request: Request<v1::ReserveGpuRequest>) -> Result<Response<v1::Gpu>, Status> {
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let (call, asked) = Call::open(request, "Gpus.Reserve", describe);
+        call.close(async {
+            let asked = parse::reservation(&asked, caller(peer.as_deref()).await)?;
+            Ok(self.handle.reserve_gpu(asked).await?.into())
+        })
+        .await
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseGpuRequest>,
+    ) -> Result<Response<v1::ReleaseGpuResponse>, Status> {
+        let (call, asked) = Call::open(request, "Gpus.Release", |asked| asked.gpu.clone());
+        call.close(async {
+            self.handle.release_gpu(gpu_id(&asked.gpu)?).await?;
+            Ok(v1::ReleaseGpuResponse {})
+        })
+        .await
+    }
+}
+
+fn describe(asked: &v1::ReserveGpuRequest) -> String {
+    let v1::ReserveGpuRequest { gpu, duration, reason, when_free } = asked;
+    format!("{gpu} duration={duration} when_free={when_free} reason={reason}")
+}
+
+/// Who called, as people know them. A directory service may take its time: nobody waits for it here.
+async fn caller(peer: Option<&Peer>) -> String {
+    let Some(uid) = peer.map(|peer| peer.uid) else { return "somebody".to_owned() };
+    let look_up = move || nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    let found = tokio::time::timeout(AGE, tokio::task::spawn_blocking(look_up)).await;
+    let user = found.ok().and_then(Result::ok).flatten().map(|user| user.name);
+    user.unwrap_or_else(|| format!("uid {uid}"))
 }

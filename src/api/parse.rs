@@ -8,9 +8,11 @@ use tonic::Status;
 use super::spool::Start;
 use super::status::invalid;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::hours::Timetable;
 use crate::domain::ids::{RunId, TaskId, UnixMillis, WorkerName};
-use crate::domain::limits::Limits;
-use crate::engine::handle::WorkerDraft;
+use crate::domain::lending::{InvalidLending, Lending, Share};
+use crate::domain::limits::{self, Limits, Written};
+use crate::engine::handle::{NewReservation, WorkerDraft};
 use crate::engine::ports::{QueueMove, Submission, TaskFilter};
 use crate::rpc::v1;
 
@@ -45,6 +47,18 @@ pub(super) fn worker_name(text: &str) -> Result<WorkerName, Status> {
 /// A GPU or a MIG slice in field `gpu`.
 pub(super) fn gpu_id(text: &str) -> Result<GpuId, Status> {
     field("gpu", text)
+}
+
+/// A reservation that `by` asks for.
+pub(super) fn reservation(asked: &v1::ReserveGpuRequest, by: String) -> Result<NewReservation, Status> {
+    let duration: limits::Time = field("duration", &asked.duration)?;
+    Ok(NewReservation {
+        gpu: gpu_id(&asked.gpu)?,
+        by,
+        reason: name("reason", &asked.reason)?,
+        ms: duration.seconds().saturating_mul(1000),
+        when_free: asked.when_free,
+    })
 }
 
 /// What [`crate::engine::handle::Handle::run`] takes: the beginning of an id is spelt as an id is.
@@ -84,6 +98,16 @@ pub(super) fn grace(grace_ms: Option<i64>) -> Result<Option<u64>, Status> {
     millis("grace_ms", grace_ms)
 }
 
+fn written(asked: &v1::AddWorkerRequest) -> Written<'_> {
+    Written {
+        memory: asked.memory.as_deref(),
+        cpus: asked.cpus.as_deref(),
+        pids: asked.pids,
+        time_limit: asked.time_limit.as_deref(),
+        disk: asked.disk.as_deref(),
+    }
+}
+
 impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
     type Error = Status;
 
@@ -91,16 +115,23 @@ impl TryFrom<v1::AddWorkerRequest> for WorkerDraft {
         if asked.queues.len() > MOST_QUEUES {
             return Err(invalid("queues", format_args!("more than {MOST_QUEUES}")));
         }
-        let queues: Vec<String> = asked.queues.iter().map(|queue| name("queues", queue)).collect::<Result<_, _>>()?;
+        let mut queues: Vec<String> =
+            asked.queues.iter().map(|queue| name("queues", queue)).collect::<Result<_, _>>()?;
+        let share = asked.share.map(Share::try_from).transpose().map_err(|error| invalid("share", error))?;
+        let lending = Lending::of(share, asked.dynamic_gpus, &mut queues)
+            .map_err(|error| invalid(if matches!(error, InvalidLending::Both) { "share" } else { "queues" }, error))?;
         if let Some(twice) = queues.iter().enumerate().find(|(at, queue)| queues[..*at].contains(queue)) {
             return Err(invalid("queues", format_args!("`{}` is named twice", twice.1)));
         }
-        let (memory, cpus, time) = (asked.memory.as_deref(), asked.cpus.as_deref(), asked.time_limit.as_deref());
-        let limits = Limits::parse(memory, cpus, asked.pids, time).map_err(|(field, error)| invalid(field, error))?;
+        let limits = Limits::parse(&written(&asked)).map_err(|(field, error)| invalid(field, error))?;
+        let timetable =
+            Timetable::of(&asked.uptime, &asked.downtime).map_err(|(field, error)| invalid(field, error))?;
         Ok(Self {
             limits,
+            timetable,
             name: asked.name.as_deref().map(worker_name).transpose()?,
             queues,
+            lending,
             gpus: asked.gpus.as_deref().map(|gpus| field::<GpuClaim>("gpus", gpus)).transpose()?,
             user: optional_name("user", asked.user.as_deref())?,
             order_fairness: asked.order_fairness,
@@ -230,6 +261,23 @@ mod tests {
             (v1::AddWorkerRequest { cpus: Some("0".into()), ..Default::default() }, "cpus: "),
             (v1::AddWorkerRequest { pids: Some(1), ..Default::default() }, "pids: "),
             (v1::AddWorkerRequest { time_limit: Some("soon".into()), ..Default::default() }, "time_limit: "),
+            (v1::AddWorkerRequest { share: Some(0), ..Default::default() }, "share: "),
+            (v1::AddWorkerRequest { dynamic_gpus: true, queues: vec!["a".into()], ..Default::default() }, "queues: "),
+            (
+                v1::AddWorkerRequest {
+                    dynamic_gpus: true,
+                    share: Some(2),
+                    queues: vec!["a=1".into()],
+                    ..Default::default()
+                },
+                "share: ",
+            ),
+            (
+                v1::AddWorkerRequest { dynamic_gpus: true, queues: vec!["a=0.5".into()], ..Default::default() },
+                "queues: ",
+            ),
+            (v1::AddWorkerRequest { uptime: vec!["9-17".into()], ..Default::default() }, "uptime: "),
+            (v1::AddWorkerRequest { downtime: vec!["0 SUN-SAT".into()], ..Default::default() }, "downtime: "),
         ];
         for (asked, start) in bad {
             let message = draft(asked).expect_err("it is refused");

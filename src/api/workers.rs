@@ -64,8 +64,18 @@ fn describe(asked: &v1::AddWorkerRequest) -> String {
         asked.gpus.as_deref().unwrap_or("(any)"),
         asked.user.as_deref().unwrap_or("(default)"),
     );
+    if asked.dynamic_gpus {
+        text.push_str(" dynamic_gpus");
+    }
+    text.extend(asked.share.map(|share| format!(" share={share}")));
     let pids = asked.pids.map(|pids| pids.to_string());
-    let limits = [("memory", &asked.memory), ("cpus", &asked.cpus), ("pids", &pids), ("time_limit", &asked.time_limit)];
+    let limits = [
+        ("memory", &asked.memory),
+        ("cpus", &asked.cpus),
+        ("pids", &pids),
+        ("time_limit", &asked.time_limit),
+        ("disk", &asked.disk),
+    ];
     for (name, limit) in limits {
         text.extend(limit.iter().map(|limit| format!(" {name}={limit}")));
     }

@@ -6,8 +6,8 @@ use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::task::{QueueView, TaskSnapshot, TaskState};
 use crate::domain::worker::QueueRef;
 use crate::engine::ports::{
-    ClearMl, Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, LogEvent, PayloadToken, QueueMove, ServerError,
-    ServerIdentity, StatusNote, Submission, TaskFilter, Whereabouts, WorkerReport,
+    ClearMl, Desk, DeskLogEvent, DeskQueue, DeskTask, DeskTaskDetail, Forced, LogEvent, PayloadToken, QueueMove,
+    ServerError, ServerIdentity, StatusNote, Submission, TaskFilter, Whereabouts, WorkerReport,
 };
 
 /// See the room's first line.
@@ -44,6 +44,9 @@ impl ClearMl for Absent {
         Err(ServerError::NotConfigured)
     }
     async fn unregister(&self, _worker: &WorkerName) -> Result<(), ServerError> {
+        Err(ServerError::NotConfigured)
+    }
+    async fn forced(&self, _worker: &WorkerName) -> Result<Forced, ServerError> {
         Err(ServerError::NotConfigured)
     }
     async fn report(&self, _report: &WorkerReport) -> Result<(), ServerError> {

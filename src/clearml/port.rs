@@ -12,7 +12,7 @@ use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::task::{QueueView, TaskSnapshot, TaskState};
 use crate::domain::worker::QueueRef;
 use crate::engine::ports::{
-    ClearMl, LogEvent, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,
+    ClearMl, Forced, LogEvent, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,
 };
 
 impl Client {
@@ -78,6 +78,10 @@ impl ClearMl for Client {
 
     async fn unregister(&self, worker: &WorkerName) -> Result<(), ServerError> {
         self.withdraw(worker).await.map_err(of("workers.unregister"))
+    }
+
+    async fn forced(&self, worker: &WorkerName) -> Result<Forced, ServerError> {
+        self.force_of(worker).await.map_err(of("workers.get_runtime_properties"))
     }
 
     async fn report(&self, report: &WorkerReport) -> Result<(), ServerError> {

@@ -4,12 +4,16 @@ use serde_json::{Map, Value, json};
 
 use super::Client;
 use super::failure::Failure;
+use super::shape;
 use crate::domain::ids::{QueueId, WorkerName};
 use crate::domain::machine::{GpuStats, MachineStats};
-use crate::engine::ports::WorkerReport;
+use crate::domain::schedule::Force;
+use crate::engine::ports::{Forced, WorkerReport};
 
 /// How long the server keeps a worker that says nothing, in seconds; its own default.
 const KEEP_S: u32 = 600;
+/// The API that may have runtime properties.
+const PROPERTIES_SINCE: (u32, u32) = (2, 10);
 
 impl Client {
     pub(super) async fn announce(&self, worker: &WorkerName, queues: &[QueueId]) -> Result<(), Failure> {
@@ -19,6 +23,19 @@ impl Client {
 
     pub(super) async fn withdraw(&self, worker: &WorkerName) -> Result<(), Failure> {
         self.call("workers.unregister", "", &json!({ "worker": worker })).await.map(drop)
+    }
+
+    pub(super) async fn force_of(&self, worker: &WorkerName) -> Result<Forced, Failure> {
+        let older = |version: &String| minor(version).is_some_and(|version| version < PROPERTIES_SINCE);
+        if self.session.token_now().and_then(|token| token.api_version.clone()).is_some_and(|version| older(&version)) {
+            return Ok(Forced::Unsupported);
+        }
+        match self.call("workers.get_runtime_properties", "", &json!({ "worker": worker })).await {
+            Ok(answer) => Ok(Forced::Is(force(&answer))),
+            // The open server has no such endpoint.
+            Err(Failure::Rejected { code: 404, .. }) => Ok(Forced::Unsupported),
+            Err(failure) => Err(failure),
+        }
     }
 
     pub(super) async fn send_report(&self, report: &WorkerReport) -> Result<(), Failure> {
@@ -34,6 +51,19 @@ impl Client {
         }
         self.call("workers.status_report", "", &parameters).await.map(drop)
     }
+}
+
+/// `2.10`.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let (major, minor) = version.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The property `force` among others; a value that is none counts as nothing, as in clearml-agent.
+fn force(answer: &Value) -> Option<Force> {
+    let properties = shape::list(answer, "runtime_properties").iter();
+    let mut found = properties.filter(|property| shape::text(property, "key") == "force");
+    Force::parse(&shape::text(found.next()?, "value"))
 }
 
 type Figure = fn(&GpuStats) -> f64;
@@ -92,6 +122,19 @@ fn machine_stats(stats: &MachineStats) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_property_force_is_found_among_others_and_nonsense_is_none() {
+        let answer = |properties: Value| json!({ "runtime_properties": properties });
+        let other = json!({ "key": "available_gpus", "value": "0", "expiry": null });
+        let of = |value: Value| force(&answer(json!([other, { "key": "force", "value": value, "expiry": 60 }])));
+        assert_eq!(
+            [of(json!("Off")), of(json!("on")), of(json!("maybe")), of(json!(1))],
+            [Some(Force::Off), Some(Force::On), None, None]
+        );
+        assert_eq!([answer(json!([other])), answer(json!(null)), json!({})].map(|answer| force(&answer)), [None; 3]);
+        assert_eq!([minor("2.9"), minor("2.31"), minor("3"), minor("x.y")], [Some((2, 9)), Some((2, 31)), None, None]);
+    }
 
     #[test]
     fn figures_go_out_in_the_shapes_that_the_server_knows_and_unknown_ones_not_at_all() {

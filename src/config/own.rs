@@ -14,6 +14,7 @@ use super::origin::{ConfigError, Origin, Sourced};
 use super::reader::Reader;
 use super::settings;
 use crate::domain::journal::Limits;
+use crate::domain::withheld;
 
 /// clearmld's own settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct OwnConfig {
     pub stop_grace: Duration,
     /// Bytes of output of one Run.
     pub spool_budget: u64,
+    /// Bytes of the state directory's disk that Runs leave free; none for what is usual.
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// Between two polls of the queues, when all is well.
@@ -44,6 +47,10 @@ pub struct OwnConfig {
     pub metrics: Option<MetricsChoice>,
     /// An NVML that is not the system's; or CLEARMLD_NVML_LIBRARY.
     pub nvml_library: Option<PathBuf>,
+    /// Whether a GPU is lent that a process computes on which belongs to no Run.
+    pub lend_gpus_in_use: bool,
+    /// Commands of such processes that do not count.
+    pub ignored_gpu_programs: Vec<String>,
     /// Whether [`Config::for_payload`](super::Config::for_payload) has the storage credentials of section `sdk`.
     pub payload_sees_sdk_secrets: bool,
     /// Where workers are declared.
@@ -157,6 +164,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         uids,
         stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
         spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
+        disk_reserve: disk_reserve(reader),
         journal: journal(lines, number(reader, "clearmld.journal_budget_mib", 1..=1 << 20, 16)),
         poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
         report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
@@ -166,9 +174,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         host_name: reader.text("clearmld.host_name", None).map(|found| found.value),
         metrics: metrics(reader),
         nvml_library: library.map(|found| PathBuf::from(found.value)),
+        lend_gpus_in_use: reader.boolean("clearmld.lend_gpus_in_use", None, false).value,
+        ignored_gpu_programs: ignored_gpu_programs(reader),
         payload_sees_sdk_secrets: reader.boolean("clearmld.payload_sees_sdk_secrets", None, false).value,
         workers_dir: workers_dir(reader),
     }
+}
+
+fn disk_reserve(reader: &mut Reader<'_>) -> Option<u64> {
+    const KEY: &str = "clearmld.reserve_disk_mib";
+    Some(reader.integer(KEY, None, 0..=1 << 30)?.value << 20)
 }
 
 fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {
@@ -184,6 +199,19 @@ fn workers_dir(reader: &mut Reader<'_>) -> Option<Sourced<PathBuf>> {
         return None;
     }
     Some(Sourced { value: PathBuf::from(found.value), origin: found.origin })
+}
+
+/// Names joined by commas: clearmld.toml has no lists.
+fn ignored_gpu_programs(reader: &mut Reader<'_>) -> Vec<String> {
+    const KEY: &str = "clearmld.ignored_gpu_programs";
+    let Some(found) = reader.text(KEY, None) else { return withheld::USUAL.iter().map(ToString::to_string).collect() };
+    let names: Vec<String> =
+        found.value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    if let Some(path) = names.iter().find(|name| name.contains('/')) {
+        let problem = format!("`{path}` is a path; write the command's name alone, as `ps -o comm` shows it");
+        reader.error(found.origin, KEY, problem);
+    }
+    names
 }
 
 fn metrics(reader: &mut Reader<'_>) -> Option<MetricsChoice> {

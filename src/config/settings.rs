@@ -93,6 +93,14 @@ pub const SETTINGS: &[Setting] = &[
         "1024",
         "Output of one run that may wait on disk for the server, in MiB; what is more is counted and dropped.",
     ),
+    Setting {
+        key: "reserve_disk_mib",
+        takes: Takes::Number(0, 1 << 30),
+        default: None,
+        meaning: "What runs leave free of the disk of the state directory, in MiB: when less is left, the runs that have \
+                  written most are stopped, as disk full. 0: nothing. Without it, a twentieth of the disk, and 2048 at \
+                  most.",
+    },
     setting(
         "journal_lines_per_second",
         Takes::Number(0, 10_000),
@@ -147,6 +155,19 @@ pub const SETTINGS: &[Setting] = &[
         takes: Takes::Text,
         default: None,
         meaning: "NVML, where it is not the driver's libnvidia-ml.so.1. CLEARMLD_NVML_LIBRARY wins over it.",
+    },
+    setting(
+        "lend_gpus_in_use",
+        Takes::Truth,
+        "false",
+        "Whether a GPU is lent that a process computes on which belongs to no run: somebody's notebook, another agent's task.",
+    ),
+    Setting {
+        key: "ignored_gpu_programs",
+        takes: Takes::Text,
+        default: None,
+        meaning: "Commands, joined by commas, that may be on a GPU that is lent. Without it: Xorg, Xwayland, gnome-shell, \
+                  kwin_wayland, nvidia-persistenced, nvidia-smi, nv-hostengine, dcgm-exporter.",
     },
     Setting {
         key: "metrics",

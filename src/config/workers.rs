@@ -13,6 +13,8 @@ use toml::de::{DeTable, DeValue};
 use super::hocon;
 use crate::domain::declared::DeclaredFile;
 use crate::domain::gpu::GpuClaim;
+use crate::domain::hours::Timetable;
+use crate::domain::lending::{InvalidLending, Lending, Share};
 use crate::domain::limits::Limits;
 use crate::domain::worker::WorkerDraft;
 
@@ -74,9 +76,17 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
     if cpu_only && gpus.is_some() {
         keys.wrong("cpu_only", "it contradicts `gpus`; keep one of them");
     }
+    let (share, dynamic) = (keys.parsed::<Share>("share"), keys.flag("dynamic_gpus"));
+    let mut queues = keys.names("queues");
+    let lending = Lending::of(share, dynamic, &mut queues).unwrap_or_else(|error| {
+        keys.wrong(if matches!(error, InvalidLending::Both) { "share" } else { "queues" }, error);
+        Lending::Whole
+    });
+    let timetable = keys.timetable();
     let draft = WorkerDraft {
         name: keys.parsed("name"),
-        queues: keys.names("queues"),
+        queues,
+        lending,
         gpus: if cpu_only { Some(GpuClaim::None) } else { gpus },
         user: keys.parsed::<Line>("user").map(|line| line.0),
         limits: Limits {
@@ -84,7 +94,9 @@ pub fn parse(text: &str) -> Result<WorkerDraft, Vec<String>> {
             cpus: keys.parsed("cpus"),
             pids: keys.parsed("pids"),
             time: keys.parsed("time_limit"),
+            disk: keys.parsed("disk"),
         },
+        timetable,
         order_fairness: keys.flag("order_fairness"),
         create_queue: keys.flag("create_queue"),
         requeue_on_host_loss: keys.flag("requeue_on_host_loss"),
@@ -161,6 +173,14 @@ impl Keys<'_> {
         names
     }
 
+    fn timetable(&mut self) -> Timetable {
+        let (uptime, downtime) = (self.names("uptime"), self.names("downtime"));
+        Timetable::of(&uptime, &downtime).unwrap_or_else(|(key, error)| {
+            self.wrong(key, error);
+            Timetable::Always
+        })
+    }
+
     fn unknown(&mut self) {
         let unknown: Vec<String> = self.table.keys().map(|key| key.get_ref().to_string()).collect();
         let mut known = self.asked.clone();
@@ -220,18 +240,21 @@ mod tests {
     use super::*;
     use crate::domain::ids::WorkerName;
 
+    /// Keys of the example that contradict others of it.
+    const EITHER: [&str; 3] = ["cpu_only", "dynamic_gpus", "downtime"];
+
     #[test]
     fn every_key_of_the_example_is_read() {
         let example = include_str!("../../packaging/workers.d/example.toml.disabled");
         assert_eq!(parse(example), Ok(WorkerDraft { queues: vec!["default".into()], ..WorkerDraft::default() }));
         // A key that is shown commented out has its usual value there, or one that is well-formed.
         let lines = example.lines().filter_map(|line| line.strip_prefix("#").filter(|line| !line.starts_with(' ')));
-        let all: Vec<&str> = lines.filter(|line| !line.starts_with("cpu_only")).collect();
+        let all: Vec<&str> = lines.filter(|line| !EITHER.iter().any(|key| line.starts_with(key))).collect();
         let draft = parse(&all.join("\n")).unwrap_or_else(|errors| panic!("{errors:#?}\n{all:#?}"));
         let keys: Vec<&str> = all.iter().filter_map(|line| line.split(" =").next()).collect();
         assert!(draft.requeue_on_host_loss && draft.name == WorkerName::new("host:gpu0").ok(), "{draft:?}");
         for key in parse("zzz = 1").expect_err("unknown")[0].split("known are ").nth(1).expect("a list").split(", ") {
-            let shown = keys.contains(&key) || ["queues", "cpu_only"].contains(&key);
+            let shown = keys.contains(&key) || ["queues"].contains(&key) || EITHER.contains(&key);
             assert!(shown, "the example does not show {key}");
         }
     }
@@ -246,7 +269,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once_with_line_and_key() {
-        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\n";
+        let text = "name = 'a/b'\nqueues = ['x', 'x', 3]\ngpus = 'many'\n\ncpu_only = true\nuser = ' '\norder_fairness = 'yes'\ncolour = 1\nuptime = ['9-17 MON-FRI', '25 SUN']\n";
         let errors = parse(text).expect_err("wrong");
         let starts = |start: &str| errors.iter().any(|error| error.starts_with(start));
         for start in [
@@ -256,12 +279,15 @@ mod tests {
             "line 3: gpus: `many` names no GPU",
             "line 6: user: it is empty",
             "line 7: order_fairness: it is a text; write true or false",
-            "line 8: colour: there is no such key; known are cpu_only, cpus, create_queue, gpus",
+            "line 9: uptime: `25 SUN`: `25` is no hour from 0 to 24; write hours and days",
+            "line 8: colour: there is no such key; known are ",
         ] {
             assert!(starts(start), "no {start}: {errors:#?}");
         }
         let errors = parse("gpus = '0'\ncpu_only = true\n").expect_err("wrong");
         assert_eq!(errors, ["line 2: cpu_only: it contradicts `gpus`; keep one of them"]);
+        let errors = parse("uptime = '9 MON'\ndowntime = '9 TUE'\n").expect_err("wrong");
+        assert!(errors.len() == 1 && errors[0].starts_with("line 2: downtime: it contradicts `uptime`"), "{errors:?}");
         assert!(parse("name = \n").expect_err("wrong")[0].starts_with("line 1: "));
     }
 
@@ -270,7 +296,20 @@ mod tests {
         let draft = parse("gpus = 0\nqueues = 'gpu'\n").expect("read");
         assert_eq!(draft.gpus.map(|gpus| gpus.to_string()), Some("0".into()));
         assert_eq!(draft.queues, ["gpu"]);
+        let draft = parse("downtime = '8-18 MON-FRI'\n").expect("read");
+        assert_eq!(draft.timetable.downtime(), ["8-18 MON-FRI"]);
         assert_eq!(parse("").map(|draft| draft == WorkerDraft::default()), Ok(true));
+    }
+
+    #[test]
+    fn a_worker_with_dynamic_gpus_says_so_for_each_queue() {
+        let draft = parse("dynamic_gpus = true\ngpus = '0-3'\nqueues = ['dual=2', 'any=1-4']\n").expect("read");
+        assert_eq!(draft.queues, ["dual", "any"]);
+        assert_eq!(draft.lending.portions().map(<[_]>::len), Some(2));
+        let errors = parse("dynamic_gpus = true\nqueues = ['half=0.5']\n").expect_err("part of a GPU");
+        assert!(errors[0].starts_with("line 2: queues: `0.5` is part of a GPU"), "{errors:?}");
+        let errors = parse("dynamic_gpus = true\nqueues = ['a']\nshare = 2\n").expect_err("both");
+        assert!(errors[0].starts_with("line 3: share: "), "{errors:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::config::{
 use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
 use crate::domain::script::ScriptChoices;
+use crate::domain::withheld::Strangers;
 use crate::engine::Settings;
 use crate::engine::ports::ServerIdentity;
 use crate::host::outfit::{NETWORK_VARIABLES, Outfits, ServerAddresses};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub secrets: Vec<SecretString>,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// See [`crate::host::outfit::Outfits::disk_reserve`].
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// How scripts are read.
@@ -147,6 +150,7 @@ impl Plan {
             hidden: self.hidden.iter().cloned().chain(socket_directory).collect(),
             grace_ms: u64::try_from(self.settings.grace.as_millis()).unwrap_or(u64::MAX),
             spool_budget: self.spool_budget,
+            disk_reserve: self.disk_reserve,
             journal: self.journal,
             server: ServerAddresses { api: server.api_url, web, files: server.files_url },
             unverified: self.verify == Verify::No,
@@ -206,6 +210,11 @@ impl Plan {
             longest_callback: agent.abort_callback_max_timeout,
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
             keep_runs_for: own.keep_runs_for,
+            strangers: if own.lend_gpus_in_use {
+                Strangers::Welcome
+            } else {
+                Strangers::respected(own.ignored_gpu_programs)
+            },
             described: comparable,
             files,
             ..Settings::default()
@@ -241,6 +250,7 @@ impl Plan {
             remarks,
             secrets,
             spool_budget: own.spool_budget,
+            disk_reserve: own.disk_reserve,
             journal: own.journal,
             choices: ScriptChoices {
                 // uv's place is filled in when the first Run needs it.

@@ -3,6 +3,8 @@
 
 use super::ids::{RunId, WorkerName};
 use super::inventory::Inventory;
+use super::lending::{Lending, Portion};
+use super::sharing;
 use super::worker::{Origin, Worker, WorkerDraft};
 
 /// A file of workers.d, read.
@@ -101,11 +103,21 @@ pub fn fields(worker: &Worker) -> Vec<(&'static str, String)> {
         ("queues", if queues.is_empty() { "default".to_owned() } else { queues }),
         ("create_queue", create_queue.to_string()),
         ("gpus", worker.gpus.to_string()),
+        ("share", worker.lending.share().to_string()),
+        ("dynamic_gpus", portions(&worker.lending)),
         ("user", worker.user.clone().unwrap_or_else(|| "(default)".to_owned())),
         ("limits", worker.limits.to_string()),
+        ("uptime", worker.timetable.uptime().join("; ")),
+        ("downtime", worker.timetable.downtime().join("; ")),
         ("order_fairness", worker.order_fairness.to_string()),
         ("requeue_on_host_loss", worker.requeue_on_host_loss.to_string()),
     ]
+}
+
+/// By queue, in their order.
+fn portions(lending: &Lending) -> String {
+    let said = |portions: &[Portion]| portions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    lending.portions().map_or_else(|| "no".to_owned(), said)
 }
 
 /// What a reload would do: removals, then the files in their order. Which names mean the same GPU, `gpus` knows.
@@ -169,7 +181,8 @@ fn next_refusal(
         if refused[at].is_some() {
             continue;
         }
-        let reasons: Vec<String> = taken.iter().filter_map(|holder| contradiction(worker, holder, gpus)).collect();
+        let named = taken.iter().filter_map(|holder| same_name(worker, holder));
+        let reasons: Vec<String> = named.chain(same_gpu(worker, &taken, gpus)).collect();
         if !reasons.is_empty() {
             return Some((at, reasons));
         }
@@ -178,24 +191,30 @@ fn next_refusal(
     None
 }
 
-fn contradiction(worker: &Worker, holder: &Worker, gpus: &Inventory) -> Option<String> {
-    let (name, gpus) = (&worker.name, gpus.overlap(&worker.gpus, &holder.gpus));
-    match (holder.file(), holder.name == *name, gpus) {
-        (None, true, _) => Some(format!(
+fn same_name(worker: &Worker, holder: &Worker) -> Option<String> {
+    let name = &worker.name;
+    match holder.file() {
+        Some(_) | None if holder.name != *name => None,
+        None => Some(format!(
             "name: worker `{name}` was added with clearmlctl; give another name, or `clearmlctl worker remove {name}`"
         )),
         // Its own present: the file that declares it is what is looked at.
-        (Some(path), true, _) if Some(path) == worker.file() => None,
-        (Some(path), true, _) => Some(format!("name: worker `{name}` is declared in {path}; give another name")),
-        (None, false, Some(gpu)) => Some(format!(
-            "gpus: GPU {gpu} belongs to worker `{}`, which was added with clearmlctl; name others, or `clearmlctl worker remove {}`",
-            holder.name, holder.name
-        )),
-        (Some(path), false, Some(gpu)) => {
-            Some(format!("gpus: GPU {gpu} belongs to worker `{}` of {path}; name others", holder.name))
-        }
-        (Some(_) | None, false, None) => None,
+        Some(path) if Some(path) == worker.file() => None,
+        Some(path) => Some(format!("name: worker `{name}` is declared in {path}; give another name")),
     }
+}
+
+fn same_gpu(worker: &Worker, taken: &[&Worker], gpus: &Inventory) -> Option<String> {
+    let others: Vec<&Worker> = taken.iter().filter(|holder| holder.name != worker.name).copied().collect();
+    let found = sharing::overlap(&worker.gpus, &worker.lending, &others, gpus)?;
+    let (gpu, name, sharers) = (&found.gpu, &found.holder.name, found.sharers);
+    let share = if found.remedy { format!(", or let all {sharers} say `share = {sharers}`") } else { String::new() };
+    Some(match found.holder.file() {
+        None => format!(
+            "gpus: GPU {gpu} belongs to worker `{name}`, which was added with clearmlctl; name others, or `clearmlctl worker remove {name}`{share}"
+        ),
+        Some(path) => format!("gpus: GPU {gpu} belongs to worker `{name}` of {path}; name others{share}"),
+    })
 }
 
 fn compare(wanted: &Worker, known: &[Known<'_>]) -> Change {

@@ -168,6 +168,27 @@ impl GpuClaim {
         }
     }
 
+    /// The worker id that clearml-agent would give a worker with dynamic GPUs on `host`.
+    ///
+    /// # Errors
+    /// When the host's name is no part of a worker name.
+    pub fn dynamic_name(&self, host: &str) -> Result<WorkerName, super::ids::InvalidId> {
+        let words = match self {
+            Self::None | Self::All => self.to_string(),
+            Self::Some(gpus) => range(gpus).unwrap_or_else(|| self.to_string()),
+        };
+        WorkerName::new(format!("{host}:dgpu{}", words.replace(':', ".")))
+    }
+
+    /// The worker id that clearml-agent would give one task on these GPUs of a worker with dynamic ones.
+    ///
+    /// # Errors
+    /// When it is too long for one.
+    pub fn name_below(&self, worker: &WorkerName) -> Result<WorkerName, super::ids::InvalidId> {
+        let host = worker.as_str().rsplit_once(':').map_or(worker.as_str(), |(host, _)| host);
+        WorkerName::new(format!("{host}:gpu{}", self.to_string().replace(':', ".")))
+    }
+
     /// The worker id that clearml-agent would give on `host` (clearml-agent.md 2.2), for the `slot`-th of its kind.
     ///
     /// # Errors
@@ -179,6 +200,17 @@ impl GpuClaim {
             Self::Some(_) => WorkerName::new(format!("{host}:gpu{}", self.to_string().replace(':', "."))),
         }
     }
+}
+
+/// `0-3` for whole GPUs in a row.
+fn range(gpus: &BTreeSet<GpuId>) -> Option<String> {
+    let index = |gpu: &GpuId| match gpu {
+        GpuId::Index(index) => Some(*index),
+        GpuId::Slice(..) | GpuId::Uuid(_) => None,
+    };
+    let indexes: Vec<u32> = gpus.iter().map(index).collect::<Option<_>>()?;
+    let (first, last) = (*indexes.first()?, *indexes.last()?);
+    (last > first && (last - first) as usize == indexes.len() - 1).then(|| format!("{first}-{last}"))
 }
 
 #[cfg(test)]
@@ -217,5 +249,14 @@ mod tests {
         assert_eq!(name("0,1"), Ok("host:gpu0,1".into()));
         assert_eq!(name("all"), Ok("host:gpuall".into()));
         assert_eq!(name("0:1"), Ok("host:gpu0.1".into()));
+        let dynamic = |text: &str| claim(text).dynamic_name("host").map(String::from);
+        assert_eq!(dynamic("0-3"), Ok("host:dgpu0-3".into()));
+        assert_eq!(dynamic("0,2"), Ok("host:dgpu0,2".into()));
+        assert_eq!(dynamic("all"), Ok("host:dgpuall".into()));
+        let below = |text: &str, worker: &str| {
+            claim(text).name_below(&WorkerName::new(worker).expect("a name")).map(String::from)
+        };
+        assert_eq!(below("0,1", "host:dgpu0-3"), Ok("host:gpu0,1".into()));
+        assert_eq!(below("0:1", "plain"), Ok("plain:gpu0.1".into()));
     }
 }

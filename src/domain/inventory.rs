@@ -63,6 +63,8 @@ pub struct Gpu {
     pub minor: Option<u32>,
     /// Of its memory and CPUs nearby.
     pub numa_node: Option<u32>,
+    /// Where its NVLinks lead: PCI addresses of GPUs and switches, one for each link.
+    pub links: Vec<String>,
     /// Whether it is divided into MIG slices.
     pub mig: bool,
     /// By index.

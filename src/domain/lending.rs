@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::schedule::Gate;
+
 /// How a Worker's GPUs are lent to its Runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "of")]
@@ -176,6 +178,19 @@ impl Portion {
         self.least as usize
     }
 
+    /// What becomes of the queue's next task, while so many GPUs are free and so many will be when our own Runs have
+    /// ended.
+    #[must_use]
+    pub fn gate(self, free: usize, later: usize) -> Gate {
+        if free >= self.least() {
+            Gate::Open
+        } else if later >= self.least() {
+            Gate::Wait
+        } else {
+            Gate::Shut
+        }
+    }
+
     /// Of `free` GPUs: as many as it may be; none when they are too few.
     #[must_use]
     pub fn of(self, free: usize) -> Option<usize> {
@@ -259,6 +274,14 @@ mod tests {
     fn a_range_takes_as_many_as_are_free() {
         let portion: Portion = "2-4".parse().expect("a range");
         assert_eq!([1, 2, 3, 9].map(|free| portion.of(free)), [None, Some(2), Some(3), Some(4)]);
+    }
+
+    #[test]
+    fn a_task_waits_for_our_own_runs_but_not_for_gpus_that_none_of_them_gives_back() {
+        let portion: Portion = "2-4".parse().expect("a range");
+        assert_eq!(portion.gate(2, 2), Gate::Open);
+        assert_eq!(portion.gate(1, 2), Gate::Wait);
+        assert_eq!(portion.gate(1, 1), Gate::Shut);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use self::amount::LEAST_PIDS;
-pub use self::amount::{Cpus, Memory, Pids, Time};
+pub use self::amount::{Cpus, Disk, Memory, Pids, Time};
 
 const MIB: u64 = 1 << 20;
 /// Processes and threads of a Run without a limit of its own, if a quarter of what the kernel has is not less.
@@ -71,6 +71,19 @@ pub struct Limits {
     pub pids: Option<Pids>,
     /// From the start of the Run, all stages together, until it is stopped.
     pub time: Option<Time>,
+    /// What its own files on the disk of the state directory may take.
+    pub disk: Option<Disk>,
+}
+
+/// Limits as a person writes them, each by the name of its option.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "they are the fields of Limits")]
+pub struct Written<'a> {
+    pub memory: Option<&'a str>,
+    pub cpus: Option<&'a str>,
+    pub pids: Option<u64>,
+    pub time_limit: Option<&'a str>,
+    pub disk: Option<&'a str>,
 }
 
 /// What the kernel can count and limit for a Run here.
@@ -108,12 +121,7 @@ impl Limits {
     ///
     /// # Errors
     /// The first that makes no sense, with its name.
-    pub fn parse(
-        memory: Option<&str>,
-        cpus: Option<&str>,
-        pids: Option<u64>,
-        time: Option<&str>,
-    ) -> Result<Self, (&'static str, LimitError)> {
+    pub fn parse(written: &Written<'_>) -> Result<Self, (&'static str, LimitError)> {
         fn read<T: FromStr<Err = LimitError>>(
             name: &'static str,
             text: Option<&str>,
@@ -121,10 +129,11 @@ impl Limits {
             text.map(str::parse).transpose().map_err(|error| (name, error))
         }
         Ok(Self {
-            memory: read("memory", memory)?,
-            cpus: read("cpus", cpus)?,
-            pids: read("pids", pids.map(|pids| pids.to_string()).as_deref())?,
-            time: read("time_limit", time)?,
+            memory: read("memory", written.memory)?,
+            cpus: read("cpus", written.cpus)?,
+            pids: read("pids", written.pids.map(|pids| pids.to_string()).as_deref())?,
+            time: read("time_limit", written.time_limit)?,
+            disk: read("disk", written.disk)?,
         })
     }
 
@@ -160,6 +169,7 @@ impl fmt::Display for Limits {
             self.cpus.map(|cpus| format!("{cpus} CPUs")),
             self.pids.map(|pids| format!("{pids} processes")),
             self.time.map(|time| format!("time {time}")),
+            self.disk.map(|disk| format!("disk {disk}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&if parts.is_empty() { "none".to_owned() } else { parts.join(", ") })

@@ -76,6 +76,8 @@ notices! {
     QueueGone           "queue_gone"            "25b89f5488e02bb1ce4b54446a256974" Warning "A queue of a worker is gone"
     HostDraining        "host_draining"         "af0397fda0f08e4a7652a81079d8ea3a" Notice  "The host takes no more tasks"
     HostResumed         "host_resumed"          "98461f56642b0e9c61f3cced212dd418" Notice  "The host takes tasks again"
+    GpuReserved         "gpu_reserved"          "dd9dd25b004edf5bb5dfff3bfcfaee30" Notice  "A GPU was reserved"
+    GpuReleased         "gpu_released"          "27f23215be7057c6a7c5755b62cd1c34" Notice  "A reserved GPU is lent again"
     RunClaimed          "run_claimed"           "0a2e6f8cff5c50ddd465d35010f95ad6" Notice  "A task was taken from its queue"
     RunStarted          "run_started"           "46a3a6e64fb7c214a287cf082d5a4958" Notice  "A task was started"
     RunStopping         "run_stopping"          "72588901b1761e39ef8ae01b3dc83aee" Notice  "A run is to be stopped"

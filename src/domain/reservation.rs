@@ -49,6 +49,15 @@ impl Reservations {
         self.made.iter().find(|reservation| reservation.unit.overlaps(unit))
     }
 
+    /// What is left when `unit` is given back, and what that is: of a whole GPU also what is reserved of its slices.
+    #[must_use]
+    pub fn without(&self, unit: &Unit) -> (Self, Vec<Reservation>) {
+        let part =
+            |one: &Reservation| one.unit.uuid == unit.uuid || (unit.uuid == unit.gpu && one.unit.gpu == unit.gpu);
+        let (back, made): (Vec<Reservation>, Vec<Reservation>) = self.made.iter().cloned().partition(part);
+        (Self { made }, back)
+    }
+
     /// What is left at `now`, and what has ended by then. A term that waits for a Run's end begins when nobody holds it.
     #[must_use]
     pub fn at(&self, now: UnixMillis, held: impl Fn(&Unit) -> bool) -> (Self, Vec<Reservation>) {
@@ -93,6 +102,14 @@ mod tests {
         let slice = Reservations { made: vec![reservation("MIG-1", Term::Until(UnixMillis(9)))] };
         assert!(slice.of(&unit("GPU-a", "GPU-a")).is_some());
         assert!(slice.of(&unit("MIG-2", "GPU-a")).is_none());
+    }
+
+    #[test]
+    fn a_gpu_is_given_back_with_its_slices_but_a_slice_not_with_its_gpu() {
+        let both = Reservations { made: ["GPU-a", "MIG-1"].map(|uuid| reservation(uuid, Term::WhenFree(1))).into() };
+        assert_eq!(both.without(&unit("GPU-a", "GPU-a")).1.len(), 2);
+        assert_eq!(both.without(&unit("MIG-1", "GPU-a")).1, [both.made[1].clone()]);
+        assert_eq!(both.without(&unit("MIG-2", "GPU-a")), (both.clone(), Vec::new()));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct RunRecord {
     pub id: RunId,
     /// Whose.
     pub worker: WorkerName,
+    /// What the server knows its Worker by, where that is not its name: a Worker with dynamic GPUs has one for each Run.
+    #[serde(default)]
+    pub served_as: Option<WorkerName>,
     /// From where.
     pub queue: QueueRef,
     /// Of what.
@@ -138,6 +141,7 @@ impl RunRecord {
             version: VERSION,
             id,
             worker,
+            served_as: None,
             queue,
             task,
             task_name,
@@ -149,6 +153,12 @@ impl RunRecord {
             requeue_on_host_loss: false,
             phase,
         }
+    }
+
+    /// The worker id at the server.
+    #[must_use]
+    pub fn worker_id(&self) -> &WorkerName {
+        self.served_as.as_ref().unwrap_or(&self.worker)
     }
 
     /// What it is lent, or was.

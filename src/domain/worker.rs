@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::gpu::GpuClaim;
+use super::hours::Timetable;
 use super::ids::{QueueId, UnixMillis, WorkerName};
+use super::lending::Lending;
 use super::limits::Limits;
 
 /// Version of a Worker's file in the ledger.
@@ -20,6 +22,9 @@ pub struct Worker {
     pub queues: Vec<QueueRef>,
     /// Its GPUs.
     pub gpus: GpuClaim,
+    /// How they are lent to its Runs.
+    #[serde(default)]
+    pub lending: Lending,
     /// Round robin over the queues instead of strict order.
     pub order_fairness: bool,
     /// The payload's user, when not the host's default.
@@ -27,6 +32,9 @@ pub struct Worker {
     /// What each of its Runs may use at most.
     #[serde(default)]
     pub limits: Limits,
+    /// When it takes tasks.
+    #[serde(default)]
+    pub timetable: Timetable,
     /// Its task goes back to the head of its queue when the host goes down under it, in order or without.
     #[serde(default)]
     pub requeue_on_host_loss: bool,
@@ -67,10 +75,14 @@ pub struct WorkerDraft {
     pub queues: Vec<String>,
     /// None: all GPUs that the host has, else CPU.
     pub gpus: Option<GpuClaim>,
+    /// How they are lent to its Runs.
+    pub lending: Lending,
     /// The payload's user.
     pub user: Option<String>,
     /// What each Run may use at most.
     pub limits: Limits,
+    /// When it takes tasks.
+    pub timetable: Timetable,
     /// Round robin.
     pub order_fairness: bool,
     /// Make queues that do not exist.
@@ -104,9 +116,11 @@ impl Worker {
             name,
             queues,
             gpus,
+            lending: draft.lending,
             order_fairness: draft.order_fairness,
             user: draft.user,
             limits: draft.limits,
+            timetable: draft.timetable,
             requeue_on_host_loss: draft.requeue_on_host_loss,
             intent: Intent::Active,
             added,
@@ -145,12 +159,15 @@ mod tests {
         let worker: Worker = serde_json::from_str(text).expect("read");
         assert_eq!(worker.origin, Origin::Operator);
         assert_eq!((worker.intent, worker.requeue_on_host_loss), (Intent::Stopped, false));
+        assert_eq!(worker.lending, Lending::Whole);
+        assert_eq!(worker.timetable, Timetable::Always);
     }
 
     #[test]
     fn a_declared_worker_is_read_back_as_it_was_written() {
         let origin = Origin::File { path: "/etc/w.toml".into(), queues: vec!["gpu".into()], create_queue: true };
-        let draft = WorkerDraft { requeue_on_host_loss: true, ..WorkerDraft::default() };
+        let lending = Lending::Dynamic(vec!["2".parse().expect("a number"), "1-4".parse().expect("a range")]);
+        let draft = WorkerDraft { requeue_on_host_loss: true, lending, ..WorkerDraft::default() };
         let name = WorkerName::new("host:w").expect("a name");
         let worker = Worker::of(draft, name, GpuClaim::All, Vec::new(), origin, UnixMillis(7));
         let text = serde_json::to_string(&worker).expect("JSON");

@@ -2,11 +2,14 @@
 //! is an errand or a Run's own task, and comes back as [`News`].
 
 mod commands;
+mod control;
 mod declared;
 mod demand;
 mod disk;
 mod events;
 mod gpus;
+mod lender;
+mod reservations;
 mod runs;
 mod workers;
 
@@ -22,11 +25,12 @@ use demand::popped;
 use super::drive::{Drive, Terms};
 use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
 use super::poll::Demand;
-use super::ports::{ServerError, StoreError};
+use super::ports::{Forced, ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
 use crate::domain::lease::Pool;
+use crate::domain::reservation::Reservations;
 use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::QueueView;
@@ -72,6 +76,8 @@ pub enum News {
         /// Why.
         reason: StopReason,
     },
+    /// What the server says of Workers' runtime properties.
+    Forced(Vec<(WorkerName, Result<Forced, ServerError>)>),
     /// The queues of a declared Worker were looked up.
     Located {
         /// Whose.
@@ -84,7 +90,7 @@ pub enum News {
     /// The queues of a Worker that is being added are known.
     Resolved {
         /// The Worker.
-        draft: WorkerDraft,
+        draft: Box<WorkerDraft>,
         /// Its queues, or why not.
         queues: Result<Vec<QueueRef>, super::handle::EngineError>,
         /// Who asked.
@@ -108,7 +114,8 @@ struct Slot {
 #[derive(Debug)]
 struct Post {
     worker: Worker,
-    active: Option<RunId>,
+    /// Its Runs, in the order of their claims: one at most, but of a Worker with dynamic GPUs.
+    active: Vec<RunId>,
     /// Where order fairness goes on.
     cursor: usize,
     /// When it became idle, by a counter: who has waited longest asks first.
@@ -122,7 +129,7 @@ struct Post {
 
 impl Post {
     fn new(worker: Worker, idle_since: u64) -> Self {
-        Self { worker, active: None, cursor: 0, idle_since, problem: None, pending: None, search: None }
+        Self { worker, active: Vec::new(), cursor: 0, idle_since, problem: None, pending: None, search: None }
     }
 }
 
@@ -134,6 +141,8 @@ pub struct Core {
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
+    reservations: Reservations,
+    control: control::Control,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
     closing: bool,
@@ -178,6 +187,8 @@ impl Core {
             posts: BTreeMap::new(),
             runs: BTreeMap::new(),
             pool: Pool::default(),
+            reservations: loaded.reservations,
+            control: control::Control::default(),
             draining: loaded.draining,
             closing: false,
             since,
@@ -214,7 +225,7 @@ impl Core {
                 self.remarks.push(format!("run {}: its GPUs cannot be restored: {error}", record.id));
             }
             if let Some(post) = self.posts.get_mut(&record.worker) {
-                post.active = Some(record.id.clone());
+                post.active.push(record.id.clone());
             }
         }
         let stop = watch::Sender::new(record.stop.clone());
@@ -265,6 +276,7 @@ impl Core {
                 }
                 _ = beat.tick() => {
                     self.look_at_disk().await;
+                    self.mind_reservations().await;
                     self.prune().await;
                 }
             }
@@ -324,18 +336,22 @@ impl Core {
                     self.plan(&asked, &views);
                 }
             }
+            News::Forced(answers) => self.forced(answers),
             News::Stop { run, reason } => {
                 self.stop(&run, reason, None);
             }
             News::Located { worker, names, found } => self.located(&worker, &names, found).await,
             News::Resolved { draft, queues, reply } => {
                 let added = match queues {
-                    Ok(queues) => self.add(draft, queues).await,
+                    Ok(queues) => self.add(*draft, queues).await,
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(added);
             }
-            News::Looked(reply) => drop(reply.send(Ok(self.gpus_view()))),
+            News::Looked(reply) => {
+                self.identify_leases();
+                drop(reply.send(Ok(self.gpus_view())));
+            }
         }
     }
 

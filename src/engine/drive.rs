@@ -223,7 +223,7 @@ impl Drive {
         let to = ship::Address {
             run: self.record.id.clone(),
             task: self.record.task.clone(),
-            worker: self.record.worker.clone(),
+            worker: self.record.worker_id().clone(),
         };
         #[expect(clippy::disallowed_methods, reason = "owned by the Drive, which aborts it when it is dropped")]
         let task = tokio::spawn(ship::run(self.world.clone(), to, receiver));

@@ -15,6 +15,7 @@ use crate::domain::handover::Progress;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
 use crate::domain::run::RunRecord;
+use crate::domain::schedule::Paused;
 use crate::domain::worker::Worker;
 pub use crate::domain::worker::WorkerDraft;
 
@@ -137,8 +138,12 @@ pub struct WorkerView {
     pub worker: Worker,
     /// What it is at.
     pub activity: WorkerActivity,
+    /// Its live Runs: one at most, but of a Worker with dynamic GPUs.
+    pub runs: Vec<RunId>,
     /// What hinders it (a queue that is gone, …), in a sentence.
     pub problem: Option<String>,
+    /// Why it takes nothing although nothing is wrong.
+    pub paused: Option<Paused>,
     /// What becomes of it when its Run has ended, since its file says so, in a sentence.
     pub pending: Option<String>,
 }
@@ -165,6 +170,21 @@ pub struct GpusView {
     pub gpus: Vec<GpuView>,
 }
 
+/// A reservation that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReservation {
+    /// Of which GPU or slice.
+    pub gpu: GpuId,
+    /// For whom.
+    pub by: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// For how long.
+    pub ms: u64,
+    /// From the end of the Run that holds it, instead of being refused.
+    pub when_free: bool,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -184,6 +204,9 @@ pub struct Event {
     pub message: String,
 }
 
+/// How old an inventory may be for an order about a GPU.
+const RECENT: Duration = Duration::from_secs(2);
+
 /// How a command travels: answered through the sender.
 pub type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 
@@ -198,6 +221,8 @@ pub enum Command {
     RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
     Runs(Reply<Vec<RunView>>),
     Gpus { age: Duration, reply: Reply<GpusView> },
+    ReserveGpu { asked: NewReservation, reply: Reply<()> },
+    ReleaseGpu { gpu: GpuId, reply: Reply<()> },
     StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
     Drain(Reply<()>),
     Resume(Reply<()>),
@@ -217,6 +242,8 @@ impl fmt::Debug for Command {
             Self::RemoveWorker { .. } => "RemoveWorker",
             Self::Runs(_) => "Runs",
             Self::Gpus { .. } => "Gpus",
+            Self::ReserveGpu { .. } => "ReserveGpu",
+            Self::ReleaseGpu { .. } => "ReleaseGpu",
             Self::StopRun { .. } => "StopRun",
             Self::Drain(_) => "Drain",
             Self::Resume(_) => "Resume",
@@ -355,6 +382,25 @@ impl Handle {
         let uuid = inventory.find(id).map(|gpu| &gpu.uuid);
         let found = gpus.into_iter().find(|view| Some(&view.gpu.uuid) == uuid);
         found.ok_or_else(|| EngineError::NotFound { kind: "gpu", name: id.to_string() })
+    }
+
+    /// Keeps a GPU or a slice from all Workers for a while. Durable; what a Run holds it keeps to its end.
+    ///
+    /// # Errors
+    /// When there is none of that name, it is reserved already, or a Run holds it and that is not to be waited for.
+    pub async fn reserve_gpu(&self, asked: NewReservation) -> Result<GpuView, EngineError> {
+        let gpu = asked.gpu.clone();
+        self.gpu(&gpu, RECENT).await?;
+        self.ask(|reply| Command::ReserveGpu { asked, reply }).await?;
+        self.gpu(&gpu, RECENT).await
+    }
+
+    /// Gives a reserved GPU or slice back to the Workers.
+    ///
+    /// # Errors
+    /// When it is not reserved.
+    pub async fn release_gpu(&self, gpu: GpuId) -> Result<(), EngineError> {
+        self.ask(|reply| Command::ReleaseGpu { gpu, reply }).await
     }
 
     /// Stops a Run, after its grace.

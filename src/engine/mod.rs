@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
+use crate::domain::withheld::Strangers;
 use handle::ServerLink;
 use ports::{ClearMl, Clock, Declarations, Gpus, Launcher, Machine, Outfitter, Store};
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub keep_runs: usize,
     /// And for how long at most.
     pub keep_runs_for: Duration,
+    /// What is thought of foreign processes on GPUs.
+    pub strangers: Strangers,
     /// Of this daemon's state directory.
     pub state_id: crate::domain::ids::StateId,
     /// Further sentences for `status`.
@@ -91,6 +94,7 @@ impl Default for Settings {
             longest_callback: Duration::from_secs(1800),
             keep_runs: 200,
             keep_runs_for: Duration::from_secs(30 * 24 * 3600),
+            strangers: Strangers::default(),
             state_id: crate::domain::ids::StateId::new("unset").unwrap_or_else(|_| unreachable!("a plain word")),
             remarks: Vec::new(),
             described: BTreeMap::new(),
@@ -168,7 +172,13 @@ impl Engine {
         let Self { core, world, settings, machine, demand } = self;
         let news = core.news_sender();
         let mut side = tokio::task::JoinSet::new();
-        side.spawn(poll::run(Arc::clone(&world.clearml), settings.clone(), demand.clone(), news.clone()));
+        side.spawn(poll::run(
+            Arc::clone(&world.clearml),
+            Arc::clone(&world.gpus),
+            settings.clone(),
+            demand.clone(),
+            news.clone(),
+        ));
         side.spawn(watch::run(Arc::clone(&world.clearml), settings.clone(), demand.clone(), news));
         side.spawn(report::run(world.clone(), settings, demand.clone(), machine));
         // Whichever ends first, the other is dropped where it is: the ledger bears that at any point.

@@ -7,16 +7,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, sleep};
 
 use super::core::News;
-use super::ports::{ClearMl, LogLevel};
+use super::ports::{ClearMl, Gpus, LogLevel};
 use super::{Backoff, Settings};
 use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{QueueId, RunId, TaskId, WorkerName};
+use crate::domain::inventory::Driver;
 
 /// What the core wants of the loops beside it; published whenever it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Demand {
     /// Grows when the poller should look again at once: a task was taken, a Worker became idle.
     pub eager: u64,
+    /// Whether a Worker among the idle ones has GPUs.
+    pub gpus: bool,
     /// Queues that some idle Worker serves.
     pub queues: BTreeSet<QueueId>,
     /// Every Worker, what it serves and what it is at.
@@ -57,6 +60,7 @@ pub const NOTE_LEVEL: LogLevel = LogLevel::Info;
 /// Polls for ever.
 pub async fn run(
     clearml: Arc<dyn ClearMl>,
+    gpus: Arc<dyn Gpus>,
     settings: watch::Receiver<Arc<Settings>>,
     mut demand: watch::Receiver<Demand>,
     news: mpsc::Sender<News>,
@@ -65,9 +69,9 @@ pub async fn run(
     let calm = || Backoff::new(interval().max(Duration::from_secs(1)), Duration::from_secs(60));
     let mut backoff = calm();
     loop {
-        let (queues, eager): (Vec<QueueId>, u64) = {
+        let (queues, eager, on_gpus): (Vec<QueueId>, u64, bool) = {
             let demand = demand.borrow_and_update();
-            (demand.queues.iter().cloned().collect(), demand.eager)
+            (demand.queues.iter().cloned().collect(), demand.eager, demand.gpus)
         };
         if queues.is_empty() {
             if demand.changed().await.is_err() {
@@ -84,6 +88,12 @@ pub async fn run(
             Err(_) => backoff.step(),
         };
         let failed = answer.is_err();
+        let waiting = answer.as_ref().is_ok_and(|views| views.iter().any(|view| view.head.is_some()));
+        if waiting && on_gpus && gpus.seen().driver != Driver::Absent {
+            // What has been begun or has ended on a GPU since the last look counts now, and only now: an idle host's
+            // driver is left alone.
+            gpus.look(Duration::ZERO).await;
+        }
         if news.send(News::Queues { asked: queues, answer }).await.is_err() {
             return;
         }

@@ -18,10 +18,12 @@ pub use figures::Figures;
 pub use gpus::Gpus;
 pub use launch::{LaunchError, Launcher, LauncherDescription};
 pub use server::{
-    ClearMl, LogEvent, LogLevel, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,
+    ClearMl, Forced, LogEvent, LogLevel, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts,
+    WorkerReport,
 };
 pub use store::{Loaded, OutfitError, Outfitter, Store, StoreError};
 
+use crate::domain::hours::LocalHour;
 use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::machine::MachineStats;
 
@@ -35,6 +37,8 @@ pub trait Machine: Send + fmt::Debug {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The wall clock.
     fn now(&self) -> UnixMillis;
+    /// The hour that a clock on this host's wall shows.
+    fn local(&self) -> LocalHour;
     /// A new id for a Run.
     fn mint_run(&self) -> RunId;
 }

@@ -30,11 +30,13 @@ pub struct SettingChange {
 }
 
 /// What takes effect without a restart: nothing else keeps a copy of these.
-const LIVE: [&str; 6] = [
+const LIVE: [&str; 8] = [
     "clearmld.poll_interval_seconds",
     "clearmld.report_interval_seconds",
     "clearmld.keep_runs_days",
     "clearmld.keep_runs",
+    "clearmld.lend_gpus_in_use",
+    "clearmld.ignored_gpu_programs",
     "agent.task_ping_interval_sec",
     "agent.abort_callback_max_timeout",
 ];
@@ -93,6 +95,7 @@ pub fn with_live(in_force: &Settings, found: &Settings) -> Settings {
         report_interval: found.report_interval,
         ping_interval: found.ping_interval,
         longest_callback: found.longest_callback,
+        strangers: found.strangers.clone(),
         keep_runs: found.keep_runs,
         keep_runs_for: found.keep_runs_for,
         // What waits for a restart is then told anew; what does not, is in force.

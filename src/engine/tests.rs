@@ -21,21 +21,25 @@ use crate::domain::run::{Phase, RunRecord};
 use crate::domain::stop::StopReason;
 use crate::domain::task::TaskStatus;
 use crate::domain::worker::Worker;
-use crate::fakes::{FakeClearMl, FakeDeclarations, FakeGpus, FakeLauncher, FakeMachine, FakeOutfitter};
-use crate::host::clock::HostClock;
+use crate::fakes::{FakeClearMl, FakeClock, FakeDeclarations, FakeGpus, FakeLauncher, FakeMachine, FakeOutfitter};
 use crate::host::store::{FileStore, StateDirectory};
 
 mod crash;
 mod declared;
+mod dynamic;
 mod gpus;
 mod life;
 mod requeue;
+mod reservations;
+mod schedule;
+mod sharing;
 mod workers;
 
 /// What outlives a daemon: the disk, the programs, the server.
 struct Host {
     disk: tempfile::TempDir,
     clearml: Arc<FakeClearMl>,
+    clock: Arc<FakeClock>,
     launcher: Arc<FakeLauncher>,
     gpus: Arc<FakeGpus>,
     declarations: Arc<FakeDeclarations>,
@@ -57,7 +61,14 @@ impl Host {
         let disk = tempfile::tempdir().expect("a directory");
         let declarations = Arc::new(FakeDeclarations::default());
         declarations.set(settings());
-        Self { disk, clearml: Arc::default(), launcher: Arc::default(), gpus: Arc::default(), declarations }
+        Self {
+            disk,
+            clearml: Arc::default(),
+            clock: Arc::default(),
+            launcher: Arc::default(),
+            gpus: Arc::default(),
+            declarations,
+        }
     }
 
     fn store(&self) -> FileStore {
@@ -85,7 +96,7 @@ impl Host {
             outfitter: Arc::new(FakeOutfitter { caches: self.disk.path().join("cache") }),
             gpus: self.gpus.clone(),
             declarations: self.declarations.clone(),
-            clock: Arc::new(HostClock),
+            clock: self.clock.clone(),
         };
         let (engine, handle) = Engine::adopt(world, settings(), Box::new(FakeMachine)).await.expect("adopted");
         let (bye, shutdown) = oneshot::channel();
@@ -105,6 +116,8 @@ impl Daemon {
     async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
+        // What it had started is gone with it: at the runtime's next turn, and what that had started at the one after.
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     async fn stop(self) {

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
+use crate::domain::schedule::Force;
 use crate::domain::task::{QueueView, TaskScript, TaskSnapshot, TaskState, TaskStatus};
 use crate::domain::worker::QueueRef;
 use crate::engine::ports::{
-    ClearMl, LogEvent, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,
+    ClearMl, Forced, LogEvent, PayloadToken, ServerError, ServerIdentity, StatusNote, Whereabouts, WorkerReport,
 };
 
 #[derive(Debug, Default)]
@@ -30,6 +31,10 @@ pub(crate) struct State {
     pub(crate) tags: BTreeMap<QueueId, Vec<String>>,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) workers: BTreeSet<WorkerName>,
+    /// Runtime properties `force`; none is a server that has no such properties.
+    pub(crate) forced: Option<BTreeMap<WorkerName, Force>>,
+    /// Asking for them fails.
+    pub(crate) unforced: bool,
     pub(crate) tokens: u32,
     pub(crate) revoked: u32,
     /// Every call fails as if the server were not there.
@@ -212,6 +217,16 @@ impl ClearMl for FakeClearMl {
         self.call("unregister", |state| {
             state.workers.remove(worker);
             Ok(())
+        })
+    }
+
+    async fn forced(&self, worker: &WorkerName) -> Result<Forced, ServerError> {
+        self.call("forced", |state| {
+            if state.unforced {
+                return Err(rejected("forced", 0));
+            }
+            let properties = state.forced.as_ref();
+            Ok(properties.map_or(Forced::Unsupported, |properties| Forced::Is(properties.get(worker).copied())))
         })
     }
 

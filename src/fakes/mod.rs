@@ -2,12 +2,14 @@
 //! speed: what a real server does is tested against the embedded one, what a real shim does against the real one.
 
 mod clearml;
+mod clock;
 mod declarations;
 mod gpus;
 mod launcher;
 mod outfitter;
 
 pub(crate) use clearml::FakeClearMl;
+pub(crate) use clock::FakeClock;
 pub(crate) use declarations::FakeDeclarations;
 pub(crate) use gpus::FakeGpus;
 pub(crate) use launcher::FakeLauncher;

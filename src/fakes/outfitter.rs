@@ -79,6 +79,7 @@ impl Outfitter for FakeOutfitter {
             limits: crate::domain::limits::Limits::default(),
             seccomp: handover::Seccomp::Default,
             stop_grace_ms: 10,
+            disk_reserve: None,
             spool_budget: 1 << 20,
             journal: None,
             devices: Vec::new(),

@@ -38,6 +38,8 @@ pub struct Outfits {
     pub grace_ms: u64,
     /// Bytes a spool may hold.
     pub spool_budget: u64,
+    /// Bytes of the state directory's disk that Runs leave free; none for what is usual.
+    pub disk_reserve: Option<u64>,
     /// How much of a Run's output goes to the journal, where there is one; none for none.
     pub journal: Option<JournalLimits>,
     /// The server, as the payload reaches it.
@@ -140,6 +142,7 @@ impl Outfitter for Outfits {
             tools,
             // The engine fills them in: they are the Worker's.
             limits: Limits::default(),
+            disk_reserve: self.disk_reserve,
             seccomp: Seccomp::Default,
             stop_grace_ms: self.grace_ms,
             spool_budget: self.spool_budget,
@@ -193,8 +196,8 @@ impl Outfits {
             variables.insert(format!("TRAINS_{name}"), value.to_owned());
         };
         clearml("TASK_ID", record.task.as_str());
-        clearml("WORKER_ID", record.worker.as_str());
-        clearml("WORKER_NAME", record.worker.as_str());
+        clearml("WORKER_ID", record.worker_id().as_str());
+        clearml("WORKER_NAME", record.worker_id().as_str());
         clearml("LOG_LEVEL", "INFO");
         // The worker ships the console; the SDK must not do it again.
         clearml("LOG_TASK_TO_BACKEND", "0");

@@ -5,6 +5,7 @@
 //! lock                     held by the daemon that serves it
 //! workers/<name>.json      a Worker
 //! host.json                whether the host drains
+//! reservations.json        GPUs that people keep for a while
 //! ledger/<run>.json        a Run's record
 //! runs/<run>/              a Run's files (see domain::handover), delivery.json, token.json
 //! set-aside/               files that could not be understood
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::log::Delivery;
+use crate::domain::reservation::Reservations;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
 use crate::engine::ports::{Loaded, PayloadToken, Store, StoreError};
@@ -98,6 +100,11 @@ impl Store for FileStore {
 
     async fn put_draining(&self, draining: bool) -> Result<(), StoreError> {
         self.on_thread(move |root| ledger::put_draining(root, draining)).await
+    }
+
+    async fn put_reservations(&self, all: &Reservations) -> Result<(), StoreError> {
+        let all = all.clone();
+        self.on_thread(move |root| ledger::put_reservations(root, &all)).await
     }
 
     async fn prepare(&self, spec: &RunSpec, secrets: &Secrets, token: &PayloadToken) -> Result<(), StoreError> {

@@ -102,6 +102,14 @@ impl Cgroup {
         }
     }
 
+    /// Lets no process of the payload run, or lets them run again. A SIGKILL reaches them all the same.
+    ///
+    /// # Errors
+    /// Where the kernel cannot (before Linux 5.2).
+    pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
+        put(&self.payload.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+    }
+
     /// Kills until nobody is left; what cannot die (in an uninterruptible call) is waited for.
     pub(super) fn empty(&self) {
         let mut pause = Duration::from_millis(1);

@@ -13,13 +13,16 @@
 //! | [`rootfs`], [`privileges`], [`seccomp`], [`rlimits`] | what separates them from the host |
 //! | [`environment`], [`walk`] | finished environments, sealed |
 //! | [`spool`], [`last_line`], [`journal`] | their output |
+//! | [`disk`], [`footprint`] | what the Run has on the disk, and that it does not fill it |
 //! | [`stage`] | the other end, inside |
 //! | [`probe`] | whether namespaces can be had here |
 
 mod cgroup;
 mod course;
 mod descendants;
+mod disk;
 mod environment;
+mod footprint;
 mod ground;
 mod inbox;
 mod init;
@@ -50,11 +53,12 @@ use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use self::cgroup::Cgroup;
+use self::disk::DiskWatch;
 use self::inbox::Inbox;
 use self::journal::Journal;
 use self::record::Reserved;
 use self::spool::Spool;
-use self::watch::Stopping;
+use self::watch::{Stopping, Why};
 use crate::domain::handover::{
     End, ExitRecord, Isolation, Progress, RunSpec, Secrets, Stage, Started, Usage, VERSION, file,
 };
@@ -112,6 +116,7 @@ struct Shim {
     progress: Progress,
     stop: Option<Stopping>,
     killed: bool,
+    disk: DiskWatch,
     began: Instant,
 }
 
@@ -227,6 +232,7 @@ impl Shim {
         let stage_program = stage_program.to_owned();
         let (stop, killed, began) = (None, false, Instant::now());
         let journal = Journal::open(&spec, &secrets, 0);
+        let disk = DiskWatch::new(spec.disk_reserve);
         let shim = Self {
             directory,
             stage_program,
@@ -240,6 +246,7 @@ impl Shim {
             progress,
             stop,
             killed,
+            disk,
             began,
         };
         Ok((shim, refusal))
@@ -250,6 +257,12 @@ impl Shim {
         let (stage, end) = match refusal {
             Some(end) => (Stage::Source, end),
             None => self.course(),
+        };
+        self.make_room();
+        let (end, stop) = match &self.stop {
+            Some(Stopping { why: Why::DiskFull { reason }, .. }) => (End::DiskFull { reason: reason.clone() }, None),
+            Some(Stopping { why: Why::Asked(request), .. }) => (end, Some(request.clone())),
+            None => (end, None),
         };
         self.spool.sync();
         let at_ms = self.now_ms();
@@ -262,7 +275,7 @@ impl Shim {
             at: now(),
             stage,
             end,
-            stop: self.stop.as_ref().map(|stopping| stopping.request.clone()),
+            stop,
             killed: self.killed,
             last_line: self.spool.last_line(),
             dropped: self.spool.dropped(),

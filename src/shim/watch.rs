@@ -25,9 +25,21 @@ const LAST_READS: usize = 300;
 /// A stop that is being carried out.
 #[derive(Debug)]
 pub(super) struct Stopping {
-    /// As it was first asked for.
-    pub request: StopRequest,
+    /// Why it was begun.
+    pub why: Why,
     escalation: Escalation,
+}
+
+/// Why a stop was begun.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// Somebody, or the clock, asks for it.
+    Asked(StopRequest),
+    /// The Run fills the disk.
+    DiskFull {
+        /// For the person who reads the task's status.
+        reason: String,
+    },
 }
 
 /// How a stage's processes went.
@@ -48,7 +60,8 @@ impl Shim {
         let mut buffer = vec![0; CHUNK];
         let end = loop {
             self.look_at_clock();
-            let wait_ms = earlier(earlier(self.press(&tree), self.time_left()), self.journal_due_in());
+            let disk = self.look_at_disk();
+            let wait_ms = earlier(earlier(self.press(&tree), self.time_left()), earlier(self.journal_due_in(), disk));
             let journal = self.journal.as_ref().and_then(Journal::waits_for);
             if let Err(error) = ears.wait(&self.inbox, journal, wait_ms) {
                 // Nothing to be done but to look again; never in a hot loop.
@@ -85,8 +98,7 @@ impl Shim {
     pub(super) fn read_inbox(&mut self) {
         let news = self.inbox.read();
         if news.stopped {
-            let grace_ms = self.spec.stop_grace_ms;
-            self.begin_stop(StopRequest { version: VERSION, reason: StopReason::HostShutdown, grace_ms });
+            self.stop_for(StopReason::HostShutdown);
         }
         if news.nudged {
             self.look_at_stop();
@@ -96,7 +108,10 @@ impl Shim {
     /// Reads `stop.json`, if it is there.
     pub(super) fn look_at_stop(&mut self) {
         match durable::read_json::<StopRequest>(&self.directory.join(file::STOP)) {
-            Ok(request) => self.begin_stop(request),
+            Ok(request) => {
+                let grace_ms = request.grace_ms;
+                self.begin_stop(Why::Asked(request), grace_ms);
+            }
             Err(ReadError::Missing) => {}
             Err(error) => log(&format!("{}: {error}; the stop is not carried out", file::STOP)),
         }
@@ -105,8 +120,7 @@ impl Shim {
     /// Stops the Run when its time is up.
     pub(super) fn look_at_clock(&mut self) {
         if self.time_left() == Some(0) {
-            let grace_ms = self.spec.stop_grace_ms;
-            self.begin_stop(StopRequest { version: VERSION, reason: StopReason::TimeLimit, grace_ms });
+            self.stop_for(StopReason::TimeLimit);
         }
     }
 
@@ -116,14 +130,16 @@ impl Shim {
         self.stop.is_none().then(|| limit_ms.saturating_sub(self.now_ms()))
     }
 
-    fn begin_stop(&mut self, request: StopRequest) {
+    fn stop_for(&mut self, reason: StopReason) {
+        let grace_ms = self.spec.stop_grace_ms;
+        self.begin_stop(Why::Asked(StopRequest { version: VERSION, reason, grace_ms }), grace_ms);
+    }
+
+    pub(super) fn begin_stop(&mut self, why: Why, grace_ms: u64) {
         let now = self.now_ms();
         match &mut self.stop {
-            Some(stopping) => stopping.escalation.hasten(now, request.grace_ms),
-            None => {
-                let escalation = Escalation::begin(now, request.grace_ms);
-                self.stop = Some(Stopping { request, escalation });
-            }
+            Some(stopping) => stopping.escalation.hasten(now, grace_ms),
+            None => self.stop = Some(Stopping { why, escalation: Escalation::begin(now, grace_ms) }),
         }
     }
 

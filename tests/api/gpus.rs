@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clearmld::domain::gpu::GpuClaim;
 use clearmld::domain::inventory::{self, Driver, EccCounts, Figures, Gpu, GpuProcess, Inventory, Power, Slice};
-use clearmld::domain::lease::Lease;
+use clearmld::domain::lease::{Lease, Pool, Unit};
+use clearmld::domain::reservation::{Reservation, Reservations, Term};
+use clearmld::domain::withheld::{Circumstances, Strangers};
 use clearmld::engine::handle::GpusView;
 
 use super::{BUSY, LIVE_RUN, UnixMillis, id};
@@ -48,12 +50,22 @@ pub(crate) fn view() -> GpusView {
         seen: Some(UnixMillis(1_700_000_000_000)),
         silent_seconds: None,
     };
-    let lease = Lease::from(id::<GpuClaim>("0"));
-    let gpus = inventory::view(
-        &inventory,
-        &[(id(BUSY), id("0"))],
-        &[(id(LIVE_RUN), lease)],
-        &BTreeMap::from([(500, id(LIVE_RUN))]),
-    );
+    let held = Unit { uuid: "GPU-aa".into(), gpu: "GPU-aa".into(), nodes: Vec::new() };
+    let lease = Lease { units: vec![held], ..Lease::from(id::<GpuClaim>("0")) };
+    let mut pool = Pool::default();
+    pool.lease(&id(LIVE_RUN), lease.clone()).expect("free");
+    let unit = Unit { uuid: "GPU-bb".into(), gpu: "GPU-bb".into(), nodes: Vec::new() };
+    let (by, reason, made) = ("alice".to_owned(), "a demo".to_owned(), UnixMillis(1_700_000_000_000));
+    let term = Term::Until(UnixMillis(1_700_007_200_000));
+    let reservations = Reservations { made: vec![Reservation { unit, by, reason, made, term }] };
+    let (shims, strangers) = (BTreeMap::from([(500, id(LIVE_RUN))]), Strangers::default());
+    let circumstances = Circumstances {
+        inventory: &inventory,
+        pool: &pool,
+        reservations: &reservations,
+        shims: &shims,
+        strangers: &strangers,
+    };
+    let gpus = inventory::view(&circumstances, &[(id(BUSY), id("0"))], &[(id(LIVE_RUN), lease)]);
     GpusView { inventory: Arc::new(inventory), gpus }
 }

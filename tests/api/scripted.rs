@@ -12,8 +12,10 @@ use clearmld::api::{self, Door, access};
 use clearmld::domain::cause::Cause;
 use clearmld::domain::declared::Change;
 use clearmld::domain::gpu::GpuClaim;
+use clearmld::domain::hours::{LocalHour, Weekday};
 use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
 use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
+use clearmld::domain::schedule::Paused;
 use clearmld::domain::worker::{Intent, Origin, QueueRef, Worker};
 use clearmld::engine::handle::{
     Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, WorkerActivity, WorkerDraft,
@@ -150,15 +152,17 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         name: id(name),
         queues: vec![queue()],
         gpus,
+        lending: Default::default(),
         order_fairness: false,
         user: None,
         limits: clearmld::domain::limits::Limits::default(),
+        timetable: clearmld::domain::hours::Timetable::default(),
         requeue_on_host_loss: false,
         intent,
         added: UnixMillis(1_700_000_000_000),
         origin: Origin::Operator,
     };
-    WorkerView { worker, activity, problem: None, pending: None }
+    WorkerView { worker, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
 }
 
 impl Script {
@@ -253,6 +257,9 @@ impl Script {
         }
         let mut added = view(name, draft.gpus.unwrap_or(GpuClaim::All), Intent::Active, WorkerActivity::Idle);
         added.worker.limits = draft.limits;
+        let tuesday = LocalHour { day: Weekday::Tuesday, hour: 12 };
+        added.paused = draft.timetable.check(tuesday).err().map(Paused::Outside);
+        added.worker.timetable = draft.timetable;
         Ok(added)
     }
 
@@ -278,6 +285,18 @@ impl Script {
             Command::Gpus { age, reply } => {
                 self.note(format!("gpus {}", age.as_secs()));
                 drop(reply.send(Ok(gpus::view())));
+            }
+            Command::ReserveGpu { asked, reply } => {
+                self.note(format!(
+                    "reserve {} for {} ms when_free={}: {}",
+                    asked.gpu, asked.ms, asked.when_free, asked.reason
+                ));
+                let reason = format!("GPU {} is held by run {LIVE_RUN}; wait for it (--when-free)", asked.gpu);
+                drop(reply.send(if asked.when_free { Ok(()) } else { Err(EngineError::Conflict { reason }) }));
+            }
+            Command::ReleaseGpu { gpu, reply } => {
+                self.note(format!("release {gpu}"));
+                drop(reply.send(Ok(())));
             }
             Command::Runs(reply) => drop(reply.send(Ok(self.runs()))),
             Command::StopRun { run, grace_ms, reply } => {

@@ -8,6 +8,7 @@
  *       limit=400000 ecc=2 uncorrected=0          (one line; what is not said is not supported)
  *   slice gpu=0 index=1 uuid=MIG-bbbb profile=1g.5gb gi=7 ci=0 total=5368709120 used=0
  *   process gpu=0 pid=123 used=1048576
+ *   link gpu=0 bus=8                an NVLink of GPU 0 to what is on that bus; without one there is no NVLink
  *   fail call=init code=9           nvmlInit answers that code; also call=count and call=gpu with gpu=N
  *   hang                            nvmlDeviceGetCount does not come back while this line is there
  */
@@ -235,6 +236,29 @@ int nvmlDeviceGetComputeRunningProcesses_v3(handle *device, unsigned *count, pro
     ++*count;
   }
   return *count > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+static const char *link_of(const script *from, const handle *device, unsigned link) {
+  const char *text;
+  for (int i = 0; (text = find(from, "link", i)); i++)
+    if ((int)number_or(text, "gpu", 0) == device->gpu && link-- == 0) return text;
+  return NULL;
+}
+
+int nvmlDeviceGetNvLinkState(handle *device, unsigned link, unsigned *active) {
+  WITH_LINE(device);
+  *active = 1;
+  return link_of(&from, device, link) ? SUCCESS : NOT_SUPPORTED;
+}
+
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(handle *device, unsigned link, pci_info *out) {
+  WITH_LINE(device);
+  const char *there = link_of(&from, device, link);
+  if (!there) return NOT_SUPPORTED;
+  memset(out, 0, sizeof *out);
+  out->bus = (unsigned)number_or(there, "bus", 0);
+  snprintf(out->bus_id, sizeof out->bus_id, "%08X:%02X:%02X.0", out->domain, out->bus, out->device);
+  return SUCCESS;
 }
 
 int nvmlDeviceGetMigMode(handle *device, unsigned *current, unsigned *pending) {

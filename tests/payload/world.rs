@@ -39,6 +39,7 @@ impl World {
             limits: clearmld::domain::limits::Limits::default(),
             seccomp: clearmld::domain::handover::Seccomp::Default,
             stop_grace_ms: 10_000,
+            disk_reserve: None,
             spool_budget: 1 << 30,
             journal: None,
             source,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clearmld::domain::cause::Cause;
 use clearmld::domain::handover::{End, ExitRecord, file};
 use clearmld::domain::ids::{RunId, StateId};
-use clearmld::domain::limits::{Limits, usual_pids};
+use clearmld::domain::limits::{Limits, Written, usual_pids};
 use clearmld::engine::ports::Launcher;
 use clearmld::host::launch::choose;
 use clearmld::sys::durable;
@@ -18,7 +18,7 @@ use super::launch::{launcher, wrapper};
 use super::stand::{Stand, with_argument};
 
 fn limits(memory: Option<&str>, cpus: Option<&str>, pids: Option<u64>) -> Limits {
-    Limits::parse(memory, cpus, pids, None).expect("limits")
+    Limits::parse(&Written { memory, cpus, pids, ..Written::default() }).expect("limits")
 }
 
 /// Both launchers; the direct one has the controllers that systemd uses itself, most often memory and pids.

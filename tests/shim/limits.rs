@@ -1,14 +1,14 @@
 //! What a payload may use at most. What needs controllers of cgroup v2 is in `launch`, and runs in a VM.
 
 use clearmld::domain::handover::{End, Isolation, Stage};
-use clearmld::domain::limits::{Limits, usual_pids};
+use clearmld::domain::limits::{Limits, Written, usual_pids};
 use clearmld::domain::stop::StopReason;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::stand::{Script, Stand, with_argument};
 
 fn limits(memory: Option<&str>, time: Option<&str>) -> Limits {
-    Limits::parse(memory, None, None, time).expect("limits")
+    Limits::parse(&Written { memory, time_limit: time, ..Written::default() }).expect("limits")
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The shim through its own door: a run directory in, processes and files out. Needs root.
 
+mod disk;
 mod ends;
 #[cfg(feature = "daemon")]
 mod enforced;

@@ -32,6 +32,16 @@ pub(crate) fn the_shim() -> &'static str {
 
 pub(crate) struct Stand {
     pub(crate) state: tempfile::TempDir,
+    /// A disk of its own is mounted there.
+    mounted: bool,
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = Command::new("umount").arg("-l").arg(self.state.path()).status();
+        }
+    }
 }
 
 pub(crate) struct Run {
@@ -58,6 +68,15 @@ pub(crate) struct Script<'a> {
 
 impl Stand {
     pub(crate) fn new() -> Self {
+        Self::on(None)
+    }
+
+    /// On a disk of its own, in memory.
+    pub(crate) fn on_small_disk(mib: u64) -> Self {
+        Self::on(Some(mib))
+    }
+
+    fn on(disk: Option<u64>) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "these tests build sandboxes, which needs root: run `sudo -E make test`, or leave them out with \
@@ -65,13 +84,18 @@ impl Stand {
         );
         let state =
             tempfile::Builder::new().prefix("clearmld-test-").tempdir_in("/var/lib").expect("a state directory");
+        if let Some(mib) = disk {
+            let size = format!("size={mib}m,nr_inodes=100k,mode=0700");
+            let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "small"]).arg(state.path()).status();
+            assert!(mount.expect("started").success(), "a small disk cannot be mounted here");
+        }
         for name in ["mirrors", "packages", "environments", "runs", "tools"] {
             fs::create_dir_all(state.path().join(name)).expect("made");
         }
         for name in ["mirrors", "packages"] {
             chown(state.path().join(name), Some(UID), Some(UID)).expect("given");
         }
-        Self { state }
+        Self { state, mounted: disk.is_some() }
     }
 
     pub(crate) fn program(&self, program: &str) -> Run {
@@ -117,6 +141,8 @@ impl Stand {
             tools: vec![state.join("tools")],
             devices: Vec::new(),
             limits: Limits::default(),
+            // These tests run side by side on whatever disk there is.
+            disk_reserve: Some(0),
             seccomp: Seccomp::Default,
             stop_grace_ms: 10_000,
             spool_budget: 1 << 30,

@@ -1,6 +1,7 @@
 //! GPUs.
 
 use crate::domain::inventory::{Driver, Figures, GpuView, ProcessView, SliceView};
+use crate::domain::reservation::{Reservation, Term};
 use crate::engine::handle::GpusView;
 use crate::rpc::v1;
 
@@ -31,7 +32,7 @@ impl From<&Driver> for v1::GpuDriver {
 
 impl From<GpuView> for v1::Gpu {
     fn from(view: GpuView) -> Self {
-        let GpuView { gpu, workers, runs, processes, slices } = view;
+        let GpuView { gpu, workers, runs, processes, slices, withheld, reservation } = view;
         Self {
             index: gpu.index,
             uuid: gpu.uuid,
@@ -50,6 +51,8 @@ impl From<GpuView> for v1::Gpu {
             run_ids: runs.into_iter().map(Into::into).collect(),
             processes: processes.into_iter().map(Into::into).collect(),
             slices: slices.into_iter().map(Into::into).collect(),
+            withheld: withheld.map(|why| why.to_string()),
+            reservation: reservation.map(Into::into),
         }
     }
 }
@@ -71,7 +74,20 @@ impl From<SliceView> for v1::MigSlice {
             unusable: view.slice.unusable,
             worker: view.worker.map(Into::into),
             run_id: view.run.map(Into::into),
+            withheld: view.withheld.map(|why| why.to_string()),
+            reservation: view.reservation.map(Into::into),
         }
+    }
+}
+
+impl From<Reservation> for v1::GpuReservation {
+    fn from(reservation: Reservation) -> Self {
+        let until_unix_ms = match reservation.term {
+            Term::WhenFree(_) => None,
+            Term::Until(end) => Some(super::millis(end)),
+        };
+        let made_unix_ms = super::millis(reservation.made);
+        Self { by: reservation.by, reason: reservation.reason, made_unix_ms, until_unix_ms }
     }
 }
 

@@ -12,6 +12,25 @@ pub enum Gpu {
         /// Its index or UUID, or a name of one of its MIG slices
         gpu: String,
     },
+    /// Keep a GPU from all workers for a while, for yourself; what a run holds it keeps to its end
+    Reserve {
+        /// Its index or UUID, or the name of one of its MIG slices; a whole GPU takes its slices along
+        gpu: String,
+        /// How long, such as `30m`, `2h` or `3d`; then it is lent again
+        #[arg(long = "for", value_name = "TIME")]
+        duration: String,
+        /// Why; shown to whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Wait for the run that holds it, instead of refusing; the time begins when that has ended
+        #[arg(long)]
+        when_free: bool,
+    },
+    /// Give a reserved GPU back to the workers before its time
+    Release {
+        /// Its index or UUID, or the name of one of its MIG slices
+        gpu: String,
+    },
     /// Look anew, after the driver was loaded or MIG slices were made
     Rescan,
 }

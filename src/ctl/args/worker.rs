@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Clone, Subcommand)]
 pub enum Worker {
     /// Declare a worker; it takes tasks at once and comes back after a reboot
-    Add(WorkerAdd),
+    Add(Box<WorkerAdd>),
     /// List workers
     List,
     /// Show one worker
@@ -40,7 +40,8 @@ pub enum Worker {
 /// `worker add`.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerAdd {
-    /// Queue to serve, by name or id; again for more, first is first [default: the server's default queue]
+    /// Queue to serve, by name or id; again for more, first is first; with --dynamic-gpus NAME=2 or NAME=1-4
+    /// [default: the server's default queue]
     #[arg(long = "queue", short = 'q', value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Use no GPU
@@ -51,6 +52,12 @@ pub struct WorkerAdd {
     /// else all GPUs, else CPU]
     #[arg(long, value_name = "GPUS")]
     pub gpus: Option<String>,
+    /// Share each GPU with other workers that say so: up to so many runs use it at once
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["dynamic_gpus", "cpu_only"])]
+    pub share: Option<u32>,
+    /// Run several tasks at once, each on as many of the GPUs as its queue says: `--queue dual=2 --queue any=1-4`
+    #[arg(long, conflicts_with = "cpu_only")]
+    pub dynamic_gpus: bool,
     /// User that the tasks run as [default: run_as of clearmld.toml, clearml-run]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -66,6 +73,13 @@ pub struct WorkerAdd {
     /// Time of each task from its start, such as `90s`, `30m`, `12h` or `7d`; then it is stopped [default: none]
     #[arg(long, value_name = "TIME", help_heading = "Limits of each task")]
     pub time_limit: Option<String>,
+    /// Files of each task on the disk of the state directory, such as `100G`; one that writes more is ended as disk full
+    /// [default: all there is, but for the host's reserve]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits of each task")]
+    pub disk: Option<String>,
+    /// Hours in which it takes tasks.
+    #[command(flatten)]
+    pub hours: WorkerHours,
     /// Name at the server [default: the host's name and the GPUs, as clearml-agent does]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -78,4 +92,16 @@ pub struct WorkerAdd {
     /// Put a task back to the head of its queue when the host goes down under it (shutdown, reboot, power cut)
     #[arg(long)]
     pub requeue_on_host_loss: bool,
+}
+
+/// One of these at most; the daemon says why.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkerHours {
+    /// Take tasks in these hours only, as clearml-agent has them: `9-17 MON-FRI`, `22-3 FRI,SAT`, `20 SUN` (from then to
+    /// 24), in the host's local time; more than one may follow [default: at any time]
+    #[arg(long, value_name = "HOURS DAYS", num_args = 1.., help_heading = "Hours")]
+    pub uptime: Vec<String>,
+    /// Take no tasks in these hours; a task that runs goes on
+    #[arg(long, value_name = "HOURS DAYS", num_args = 1.., help_heading = "Hours")]
+    pub downtime: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! `gpu …`.
 
 use super::{Desk, LARGEST_ANSWER};
+use crate::ctl::args::Output;
 use crate::ctl::args::gpu::Gpu;
 use crate::ctl::failure::Failure;
 use crate::ctl::render::gpus;
@@ -12,6 +13,21 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Gpu) -> Result<(), Failure> {
         Gpu::Show { gpu } => {
             let gpu = client.get(v1::GetGpuRequest { gpu }).await?.into_inner();
             return desk.show(|look| gpus::detail(look, &gpu), || gpus::json(&gpu));
+        }
+        Gpu::Reserve { gpu, duration, reason, when_free } => {
+            let asked = v1::ReserveGpuRequest { gpu, duration, reason, when_free };
+            let gpu = client.reserve(asked).await?.into_inner();
+            return desk.show(|look| gpus::detail(look, &gpu), || gpus::json(&gpu));
+        }
+        Gpu::Release { gpu } => {
+            client.release(v1::ReleaseGpuRequest { gpu: gpu.clone() }).await?;
+            return match desk.console.output {
+                Output::Json => desk.console.document(&serde_json::json!({"gpu": gpu, "released": true})),
+                Output::Table => {
+                    desk.console.say(&format!("GPU {gpu} is lent again"));
+                    Ok(())
+                }
+            };
         }
         Gpu::List => client.list(v1::ListGpusRequest {}).await?.into_inner(),
         Gpu::Rescan => client.rescan(v1::RescanGpusRequest {}).await?.into_inner(),

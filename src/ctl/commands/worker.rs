@@ -28,7 +28,7 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> 
                 }
             };
         }
-        Worker::Add(add) => client.add(request(add, std::env::var("NVIDIA_VISIBLE_DEVICES").ok())).await?,
+        Worker::Add(add) => client.add(request(*add, std::env::var("NVIDIA_VISIBLE_DEVICES").ok())).await?,
         Worker::Show { name } => client.get(v1::GetWorkerRequest { name }).await?,
         Worker::Stop { name, now } => client.stop(v1::StopWorkerRequest { name, now }).await?,
         Worker::Resume { name } => client.resume(v1::ResumeWorkerRequest { name }).await?,
@@ -43,6 +43,8 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         name: add.name,
         queues: add.queues,
         gpus: gpus.or(visible.filter(|visible| !visible.trim().is_empty())),
+        share: add.share,
+        dynamic_gpus: add.dynamic_gpus,
         user: add.user,
         order_fairness: add.order_fairness,
         create_queue: add.create_queue,
@@ -50,7 +52,10 @@ fn request(add: WorkerAdd, visible: Option<String>) -> v1::AddWorkerRequest {
         cpus: add.cpus,
         pids: add.pids,
         time_limit: add.time_limit,
+        disk: add.disk,
         requeue_on_host_loss: add.requeue_on_host_loss,
+        uptime: add.hours.uptime,
+        downtime: add.hours.downtime,
     }
 }
 
@@ -64,11 +69,15 @@ mod tests {
             queues: vec![],
             cpu_only: false,
             gpus: None,
+            share: None,
+            dynamic_gpus: false,
             user: None,
             memory: None,
             cpus: None,
             pids: None,
             time_limit: None,
+            disk: None,
+            hours: Default::default(),
             name: None,
             order_fairness: false,
             create_queue: false,

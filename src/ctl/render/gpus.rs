@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::table::{Look, NOTHING_THERE, or_nothing, some};
 use super::text::{cell, safe, short};
-use super::time::rfc3339;
+use super::time::{now, rfc3339, span};
 use super::words;
 use crate::rpc::v1;
 
@@ -35,7 +35,7 @@ pub(in crate::ctl) fn remarks(found: &v1::ListGpusResponse) -> Vec<String> {
 /// `gpu list`: a line a GPU, and one a slice below it.
 pub(in crate::ctl) fn table(look: Look, found: &v1::ListGpusResponse) -> String {
     let rows = found.gpus.iter().flat_map(|gpu| std::iter::once(whole(gpu)).chain(slices(gpu))).collect();
-    look.rows(&["GPU", "UUID", "NAME", "MEMORY", "USE", "TEMP", "WORKER", "RUN", "FOREIGN"], rows)
+    look.rows(&["GPU", "UUID", "NAME", "MEMORY", "USE", "TEMP", "WORKER", "RUN", "FOREIGN", "RESERVED"], rows)
 }
 
 fn whole(gpu: &v1::Gpu) -> Vec<String> {
@@ -46,6 +46,7 @@ fn whole(gpu: &v1::Gpu) -> Vec<String> {
     let mut row = vec![gpu.index.to_string(), cell(&gpu.uuid), state];
     row.extend(shown(&figures));
     row.extend([or_nothing(Some(&of_whole(&gpu.workers))), or_nothing(Some(&of_whole(&gpu.run_ids))), foreign(gpu)]);
+    row.push(reserved(gpu.reservation.as_ref()));
     row
 }
 
@@ -55,6 +56,7 @@ fn slices(gpu: &v1::Gpu) -> impl Iterator<Item = Vec<String>> {
         row.extend(shown(&slice.figures.unwrap_or_default()));
         let nobody = NOTHING_THERE.to_owned();
         row.extend([or_nothing(slice.worker.as_deref()), or_nothing(slice.run_id.as_deref()), nobody]);
+        row.push(reserved(slice.reservation.as_ref()));
         row
     })
 }
@@ -76,6 +78,13 @@ fn celsius(figures: &v1::GpuFigures) -> Option<String> {
 fn foreign(gpu: &v1::Gpu) -> String {
     let names: Vec<String> = gpu.processes.iter().filter(|process| process.run_id.is_none()).map(process).collect();
     if names.is_empty() { NOTHING_THERE.to_owned() } else { names.join(", ") }
+}
+
+/// `alice, 1h 58m`.
+fn reserved(reservation: Option<&v1::GpuReservation>) -> String {
+    let Some(found) = reservation else { return NOTHING_THERE.to_owned() };
+    let left = found.until_unix_ms.map_or_else(|| "when free".to_owned(), |until| span(until - now()));
+    format!("{}, {left}", short(&found.by, MODEL))
 }
 
 fn process(process: &v1::GpuProcess) -> String {
@@ -108,11 +117,13 @@ pub(in crate::ctl) fn detail(look: Look, gpu: &v1::Gpu) -> String {
         ("mig", gpu.mig.then(|| "on".to_owned())),
         ("workers", some(&gpu.workers.join(", "))),
         ("runs", some(&gpu.run_ids.join(", "))),
+        ("not lent", gpu.withheld.as_deref().map(|why| format!("it {}", safe(why)))),
+        ("reserved", gpu.reservation.as_ref().map(|found| reserved(Some(found)))),
     ]);
     let mut parts = vec![fields];
     if !gpu.slices.is_empty() {
-        let header = ["SLICE", "UUID", "PROFILE", "MEMORY", "USE", "TEMP", "WORKER", "RUN"];
-        let rows = slices(gpu).map(|row| row.into_iter().take(header.len()).collect());
+        let header = ["SLICE", "UUID", "PROFILE", "MEMORY", "USE", "TEMP", "WORKER", "RUN", "FOREIGN", "RESERVED"];
+        let rows = slices(gpu);
         parts.push(look.rows(&header, rows.collect()));
     }
     if !gpu.processes.is_empty() {
@@ -148,12 +159,19 @@ pub(in crate::ctl) fn json_list(found: &v1::ListGpusResponse) -> Value {
 /// `gpu show`, and each of `gpu list`. Memory is in bytes.
 pub(in crate::ctl) fn json(gpu: &v1::Gpu) -> Value {
     let figures = gpu.figures.unwrap_or_default();
+    let reservation = |found: &v1::GpuReservation| {
+        json!({
+            "by": found.by, "reason": found.reason, "made_at": rfc3339(found.made_unix_ms),
+            "until": found.until_unix_ms.map(rfc3339),
+        })
+    };
     let slice = |slice: &v1::MigSlice| {
         let figures = slice.figures.unwrap_or_default();
         json!({
             "index": slice.index, "uuid": slice.uuid, "profile": slice.profile, "unusable": slice.unusable,
             "memory_total": figures.memory_total, "memory_used": figures.memory_used, "usage": figures.usage,
             "temperature": figures.temperature, "worker": slice.worker, "run_id": slice.run_id,
+            "withheld": slice.withheld, "reservation": slice.reservation.as_ref().map(reservation),
         })
     };
     let process = |process: &v1::GpuProcess| {
@@ -181,6 +199,8 @@ pub(in crate::ctl) fn json(gpu: &v1::Gpu) -> Value {
         "ecc_uncorrected": gpu.ecc_uncorrected,
         "workers": gpu.workers,
         "run_ids": gpu.run_ids,
+        "withheld": gpu.withheld,
+        "reservation": gpu.reservation.as_ref().map(reservation),
         "processes": gpu.processes.iter().map(process).collect::<Vec<_>>(),
         "slices": gpu.slices.iter().map(slice).collect::<Vec<_>>(),
     })

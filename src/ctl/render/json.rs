@@ -60,8 +60,10 @@ pub(in crate::ctl) fn event(event: &v1::Event) -> Value {
 pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
     json!({
         "name": worker.name,
-        "queues": list(&worker.queues, |queue| json!({"id": queue.id, "name": queue.name})),
+        "queues": list(&worker.queues, |queue| json!({"id": queue.id, "name": queue.name, "gpus": queue.gpus})),
         "gpus": worker.gpus,
+        "share": worker.share,
+        "dynamic_gpus": worker.dynamic_gpus,
         "order_fairness": worker.order_fairness,
         "user": worker.user,
         "limits": worker.limits.as_ref().map(|limits| json!({
@@ -69,16 +71,21 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
             "cpus": limits.cpu_millis.map(|millis| f64::from(millis) / 1000.0),
             "pids": limits.pids,
             "time_limit_s": limits.time_limit_s,
+            "disk_bytes": limits.disk_bytes,
         })),
         "intent": words::intent(worker),
         "added_at": rfc3339(worker.added_unix_ms),
         "activity": words::activity(worker),
         "run_id": worker.run_id,
+        "run_ids": worker.run_ids,
         "task_id": worker.task_id,
         "problem": worker.problem,
         "declared_in": worker.declared_in,
         "pending": worker.pending,
         "requeue_on_host_loss": worker.requeue_on_host_loss,
+        "uptime": worker.uptime,
+        "downtime": worker.downtime,
+        "paused": worker.paused,
     })
 }
 

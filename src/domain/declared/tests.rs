@@ -113,7 +113,7 @@ fn of_two_files_with_one_name_or_one_gpu_the_first_counts() {
     let plan = short(&[file("1", "a", "0"), file("2", "a", "1"), file("3", "b", "0")], &[]);
     assert_eq!(plan[0], "+ a");
     assert_eq!(plan[1], "! 2 a: name: worker `a` is declared in 1; give another name");
-    assert_eq!(plan[2], "! 3 b: gpus: GPU 0 belongs to worker `a` of 1; name others");
+    assert_eq!(plan[2], "! 3 b: gpus: GPU 0 belongs to worker `a` of 1; name others, or let all 2 say `share = 2`");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn two_workers_may_swap_their_gpus() {
 fn a_gpu_that_a_broken_file_keeps_is_nobody_elses() {
     let a = declared("a", "a", "0");
     let plan = short(&[broken("a"), file("b", "b", "0")], &[idle(&a)]);
-    assert_eq!(plan[1], "! b b: gpus: GPU 0 belongs to worker `a` of a; name others");
+    assert_eq!(plan[1], "! b b: gpus: GPU 0 belongs to worker `a` of a; name others, or let all 2 say `share = 2`");
     // A refusal refuses the next: c wants what b keeps.
     let b = declared("b", "b", "1");
     let plan = short(&[file("b", "b", "0"), broken("a"), file("c", "c", "1")], &[idle(&a), idle(&b)]);

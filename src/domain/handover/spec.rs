@@ -36,6 +36,9 @@ pub struct RunSpec {
     /// What it may use at most. A limit that cannot be enforced ends the Run before it starts.
     #[serde(default)]
     pub limits: Limits,
+    /// Bytes of the disk that are left free, whatever the Run writes; none for what is usual on such a disk.
+    #[serde(default)]
+    pub disk_reserve: Option<u64>,
     /// Which system calls the payload has.
     #[serde(default)]
     pub seccomp: Seccomp,

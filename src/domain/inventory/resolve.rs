@@ -50,14 +50,6 @@ pub enum Unresolved {
     /// `all` of nothing.
     #[error("this host has no NVIDIA GPU")]
     Nothing,
-    /// It is there, but not for use.
-    #[error("GPU {gpu} cannot be used: {reason}")]
-    Unusable {
-        /// Which, or a slice.
-        gpu: GpuId,
-        /// In the driver's words, with the next step.
-        reason: String,
-    },
     /// The driver cannot say what is there.
     #[error("the NVIDIA driver does not say what GPUs are there: {reason}")]
     Driver {
@@ -86,25 +78,34 @@ impl Inventory {
         Ok(places.into_iter().map(unit).collect())
     }
 
-    /// As [`Inventory::resolve`], for a Run that is to use it now.
+    /// As [`Inventory::resolve`], for a Run that is to use it now. Whether it can is
+    /// [`withheld`](crate::domain::withheld)'s to say.
     ///
     /// # Errors
-    /// Also when the driver is there but does not answer, or a GPU cannot be used.
+    /// Also when the driver is there but does not answer.
     pub fn lend(&self, claim: &GpuClaim) -> Result<Vec<Unit>, Unresolved> {
         match (&self.driver, claim) {
-            (_, GpuClaim::None) | (Driver::Absent, _) => return Ok(Vec::new()),
-            (Driver::Asked, _) => return Err(Unresolved::Driver { reason: self.silence() }),
-            (Driver::Failing { reason }, _) => return Err(Unresolved::Driver { reason: reason.clone() }),
-            (Driver::Up { .. }, _) => {}
+            (_, GpuClaim::None) | (Driver::Absent, _) => Ok(Vec::new()),
+            (Driver::Asked, _) => Err(Unresolved::Driver { reason: self.silence() }),
+            (Driver::Failing { reason }, _) => Err(Unresolved::Driver { reason: reason.clone() }),
+            (Driver::Up { .. }, _) => self.resolve(claim),
         }
-        for (gpu, slice) in self.places(claim)? {
-            let of_slice = slice.and_then(|slice| slice.unusable.as_ref());
-            if let Some(reason) = gpu.unusable.as_ref().or(of_slice) {
-                let id = slice.map_or(GpuId::Index(gpu.index), |slice| GpuId::Slice(gpu.index, slice.index));
-                return Err(Unresolved::Unusable { gpu: id, reason: reason.clone() });
-            }
-        }
-        self.resolve(claim)
+    }
+
+    /// The hardware of that name: a GPU, with all slices that it has, or one slice.
+    #[must_use]
+    pub fn unit(&self, id: &GpuId) -> Option<Unit> {
+        self.place(id).map(unit)
+    }
+
+    /// What people call a unit: its index, or that of its slice.
+    #[must_use]
+    pub fn word(&self, unit: &Unit) -> GpuId {
+        let Some(gpu) = self.gpus.iter().find(|gpu| gpu.uuid == unit.gpu) else {
+            return GpuId::Uuid(unit.uuid.clone());
+        };
+        let slice = gpu.slices.iter().find(|slice| slice.uuid == unit.uuid);
+        slice.map_or(GpuId::Index(gpu.index), |slice| GpuId::Slice(gpu.index, slice.index))
     }
 
     /// A GPU that both claims mean, if there is one: by hardware where both names are known here, else by name.

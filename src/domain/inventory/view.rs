@@ -6,6 +6,9 @@ use super::{Gpu, GpuProcess, Inventory, Slice};
 use crate::domain::gpu::{GpuClaim, GpuId};
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::lease::{Lease, Unit};
+use crate::domain::lending::Share;
+use crate::domain::reservation::Reservation;
+use crate::domain::withheld::{Circumstances, Withheld};
 
 /// A GPU, for showing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub struct GpuView {
     pub processes: Vec<ProcessView>,
     /// Its slices, by index.
     pub slices: Vec<SliceView>,
+    /// Why it is not lent now, to nobody or to one more. Of one in slices: why none of them is.
+    pub withheld: Option<Withheld>,
+    /// Who keeps it for themselves.
+    pub reservation: Option<Reservation>,
 }
 
 /// A process on a GPU, for showing.
@@ -40,24 +47,32 @@ pub struct SliceView {
     pub worker: Option<WorkerName>,
     /// The Run that holds it.
     pub run: Option<RunId>,
+    /// Why it is not lent now.
+    pub withheld: Option<Withheld>,
+    /// Who keeps it for themselves.
+    pub reservation: Option<Reservation>,
 }
 
-/// Sets the inventory beside who claims and who holds what. `shims` are the supervisors of live Runs: every process of
-/// a Run descends from one.
+/// Sets the inventory beside who claims and who holds what.
 #[must_use]
 pub fn view(
-    inventory: &Inventory,
+    circumstances: &Circumstances<'_>,
     claims: &[(WorkerName, GpuClaim)],
     leases: &[(RunId, Lease)],
-    shims: &BTreeMap<u32, RunId>,
 ) -> Vec<GpuView> {
+    let (inventory, shims) = (circumstances.inventory, circumstances.shims);
+    let withheld = |unit: &Unit| circumstances.withheld(unit, Share::ALONE);
+    let reservation = |unit: &Unit| circumstances.reservations.of(unit).cloned();
     let one = |gpu: &Gpu| {
         let whole = GpuId::Uuid(gpu.uuid.clone());
+        let unit = |uuid: &str| Unit { uuid: uuid.to_owned(), gpu: gpu.uuid.clone(), nodes: Vec::new() };
         let slices = gpu.slices.iter().map(|slice| {
             let id = GpuId::Uuid(slice.uuid.clone());
             SliceView {
                 worker: claiming(inventory, claims, &id).into_iter().next(),
                 run: holding(inventory, leases, &gpu.uuid, &id).into_iter().next(),
+                withheld: withheld(&unit(&slice.uuid)),
+                reservation: reservation(&unit(&slice.uuid)),
                 slice: slice.clone(),
             }
         });
@@ -66,6 +81,8 @@ pub fn view(
             runs: holding(inventory, leases, &gpu.uuid, &whole),
             processes: gpu.processes.iter().map(|process| of_a_run(process, shims)).collect(),
             slices: slices.collect(),
+            withheld: withheld(&unit(&gpu.uuid)),
+            reservation: reservation(&unit(&gpu.uuid)),
             gpu: gpu.clone(),
         }
     };

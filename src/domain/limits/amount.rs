@@ -26,6 +26,11 @@ const MOST_SECONDS: u64 = 366 * 24 * 3600;
 #[serde(try_from = "u64", into = "u64")]
 pub struct Memory(u64);
 
+/// Bytes on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Disk(u64);
+
 /// Thousandths of a processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
@@ -68,31 +73,46 @@ impl FromStr for Memory {
     fn from_str(text: &str) -> Result<Self, LimitError> {
         let unreadable =
             || LimitError::Unreadable { text: text.into(), what: "amount of memory", example: "512M, 32G or 1.5T" };
-        let trimmed = text.trim();
-        let unit_at = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(unit_at);
-        let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
-            "" => 0,
-            "K" => 10,
-            "M" => 20,
-            "G" => 30,
-            "T" => 40,
-            _ => return Err(unreadable()),
-        };
-        let millis = millis(number.trim()).ok_or_else(unreadable)?;
-        let bytes = (u128::from(millis) << shift) / 1000;
-        Self::checked(u64::try_from(bytes).unwrap_or(u64::MAX), text)
+        Self::checked(bytes(text).ok_or_else(unreadable)?, text)
     }
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (gib, tib) = (1024 * MIB, 1024 * 1024 * MIB);
-        match self.0 {
-            bytes if bytes % tib == 0 => write!(f, "{} TiB", bytes / tib),
-            bytes if bytes % gib == 0 => write!(f, "{} GiB", bytes / gib),
-            bytes => write!(f, "{} MiB", bytes / MIB),
+        f.write_str(&in_units(self.0))
+    }
+}
+
+impl Disk {
+    /// How many.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+
+    fn checked(bytes: u64, text: impl ToString) -> Result<Self, LimitError> {
+        match bytes {
+            ..LEAST_MEMORY => Err(out_of_range(text, "less disk than a task needs to start (64M)")),
+            LEAST_MEMORY..=MOST_MEMORY => Ok(Self(bytes)),
+            _ => Err(out_of_range(text, "more than any disk has")),
         }
+    }
+}
+
+impl FromStr for Disk {
+    type Err = LimitError;
+
+    /// As memory is written.
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        let unreadable =
+            || LimitError::Unreadable { text: text.into(), what: "size on a disk", example: "512M, 100G or 1.5T" };
+        Self::checked(bytes(text).ok_or_else(unreadable)?, text)
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&in_units(self.0))
     }
 }
 
@@ -215,6 +235,32 @@ impl fmt::Display for Time {
     }
 }
 
+/// `512M`, `1.5GiB`; more than 64 bits hold is as many as they do.
+fn bytes(text: &str) -> Option<u64> {
+    let trimmed = text.trim();
+    let unit_at = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(unit_at);
+    let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    let bytes = (u128::from(millis(number.trim())?) << shift) / 1000;
+    Some(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+fn in_units(bytes: u64) -> String {
+    let (gib, tib) = (1024 * MIB, 1024 * 1024 * MIB);
+    match bytes {
+        bytes if bytes % tib == 0 => format!("{} TiB", bytes / tib),
+        bytes if bytes % gib == 0 => format!("{} GiB", bytes / gib),
+        bytes => format!("{} MiB", bytes / MIB),
+    }
+}
+
 /// A decimal number with at most three places, in thousandths. Not a float: `0.1` is what was written, and `1e9`, `inf`
 /// and `-1` are none.
 fn millis(text: &str) -> Option<u64> {
@@ -245,4 +291,4 @@ macro_rules! as_number {
     )*};
 }
 
-as_number!(Memory: u64, Cpus: u32, Pids: u32, Time: u64);
+as_number!(Memory: u64, Disk: u64, Cpus: u32, Pids: u32, Time: u64);

@@ -6,6 +6,15 @@ fn memory(text: &str) -> Result<u64, LimitError> {
     text.parse().map(Memory::bytes)
 }
 
+fn written(
+    memory: Option<&str>,
+    cpus: Option<&str>,
+    pids: Option<u64>,
+    time_limit: Option<&str>,
+) -> Result<Limits, (&'static str, LimitError)> {
+    Limits::parse(&Written { memory, cpus, pids, time_limit, ..Written::default() })
+}
+
 #[test]
 fn memory_is_read_in_binary_units() {
     let cases =
@@ -59,15 +68,17 @@ fn times_are_read_in_their_units() {
 
 #[test]
 fn limits_read_as_people_say_them() {
-    let limits = Limits::parse(Some("1536M"), Some("0.5"), Some(4096), Some("2h")).expect("read");
+    let limits = written(Some("1536M"), Some("0.5"), Some(4096), Some("2h")).expect("read");
     assert_eq!(limits.to_string(), "memory 1536 MiB, 0.5 CPUs, 4096 processes, time 2 h");
+    let disk = Limits::parse(&Written { disk: Some("100G"), ..Written::default() }).expect("read");
+    assert_eq!(disk.to_string(), "disk 100 GiB");
     assert_eq!(Limits::default().to_string(), "none");
-    assert_eq!(Limits::parse(None, Some("x"), None, None).expect_err("no number").0, "cpus");
+    assert_eq!(written(None, Some("x"), None, None).expect_err("no number").0, "cpus");
 }
 
 #[test]
 fn a_limit_that_the_kernel_here_cannot_enforce_is_named_with_what_is_missing() {
-    let limits = Limits::parse(Some("1G"), Some("2"), Some(100), Some("1h")).expect("read");
+    let limits = written(Some("1G"), Some("2"), Some(100), Some("1h")).expect("read");
     let all = Controllers::of("cpuset cpu io memory pids\n", "/sys/fs/cgroup".into());
     assert_eq!(all.lacking(&limits), Ok(()));
     let hybrid = Controllers::of("hugetlb", "/sys/fs/cgroup/unified has only hugetlb".into());
@@ -81,7 +92,7 @@ fn a_limit_that_the_kernel_here_cannot_enforce_is_named_with_what_is_missing() {
 #[test]
 fn more_than_the_host_has_is_no_limit() {
     let host = Capacity { memory: 8 << 30, cpus: 2 };
-    let check = |memory, cpus| Limits::parse(memory, cpus, None, None).expect("read").check(host);
+    let check = |memory, cpus| written(memory, cpus, None, None).expect("read").check(host);
     assert_eq!(check(Some("8G"), Some("2")), Ok(()));
     assert!(check(Some("9G"), None).expect_err("more").to_string().contains("8192 MiB"));
     assert!(check(None, Some("2.5")).expect_err("more").to_string().contains("2 CPUs"));
@@ -103,7 +114,7 @@ proptest! {
     #[test]
     fn what_the_ledger_keeps_comes_back(memory in LEAST_MEMORY..=MOST_MEMORY, cpus in 10u32..4_096_000, pids in 32u32..1 << 22) {
         let limits = Limits {
-            memory: Memory::try_from(memory).ok(), cpus: Cpus::try_from(cpus).ok(), pids: Pids::try_from(pids).ok(), time: None,
+            memory: Memory::try_from(memory).ok(), cpus: Cpus::try_from(cpus).ok(), pids: Pids::try_from(pids).ok(), ..Limits::default()
         };
         let text = serde_json::to_string(&limits).expect("written");
         prop_assert_eq!(serde_json::from_str::<Limits>(&text).expect("read"), limits);

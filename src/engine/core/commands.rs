@@ -25,6 +25,8 @@ impl Core {
             Command::ResumeWorker { name, reply } => drop(reply.send(self.set_intent(&name, Intent::Active).await)),
             Command::RemoveWorker { name, now, reply } => drop(reply.send(self.remove_worker(&name, now).await)),
             Command::Gpus { age, reply } => self.begin_look(age, reply),
+            Command::ReserveGpu { asked, reply } => drop(reply.send(self.reserve(asked).await)),
+            Command::ReleaseGpu { gpu, reply } => drop(reply.send(self.release(&gpu).await)),
             Command::Runs(reply) => drop(reply.send(Ok(self.run_views()))),
             Command::StopRun { run, grace_ms, reply } => drop(reply.send(self.stop_run(&run, grace_ms))),
             Command::Drain(reply) => drop(reply.send(self.set_draining(true).await)),
@@ -62,7 +64,7 @@ impl Core {
     fn remarks_now(&self) -> Vec<String> {
         let settings = self.settings.borrow();
         let kept = settings.remarks.iter().chain(&self.remarks).chain(&self.refused).chain(&self.disk).cloned();
-        kept.chain(self.gpu_remarks()).collect()
+        kept.chain(self.gpu_remarks()).chain(self.resting()).collect()
     }
 
     fn run_views(&self) -> Vec<RunView> {
@@ -73,7 +75,8 @@ impl Core {
 
     async fn stop_worker(&mut self, name: &WorkerName, now: bool) -> Result<WorkerView, EngineError> {
         let view = self.set_intent(name, Intent::Stopped).await?;
-        if now && let Some(run) = self.post(name)?.active.clone() {
+        let runs = if now { self.post(name)?.active.clone() } else { Vec::new() };
+        for run in runs {
             self.stop(&run, StopReason::WorkerStopped, None);
         }
         Ok(view)
@@ -103,13 +106,14 @@ impl Core {
             let reason = format!("worker `{name}` is declared in {path}; delete that file, then `clearmlctl reload`");
             return Err(EngineError::Conflict { reason });
         }
-        if let Some(run) = post.active.clone() {
-            if !now {
-                let reason = format!(
-                    "worker `{name}` is busy with run {run}; wait (clearmlctl worker stop {name}), or abort it (clearmlctl worker remove --now {name})"
-                );
-                return Err(EngineError::Conflict { reason });
-            }
+        let runs = post.active.clone();
+        if let Some(run) = runs.first().filter(|_| !now) {
+            let reason = format!(
+                "worker `{name}` is busy with run {run}; wait (clearmlctl worker stop {name}), or abort it (clearmlctl worker remove --now {name})"
+            );
+            return Err(EngineError::Conflict { reason });
+        }
+        for run in runs {
             self.stop(&run, StopReason::WorkerStopped, None);
         }
         self.world.store.drop_worker(name).await.map_err(ledger)?;
@@ -143,6 +147,6 @@ impl Core {
     }
 }
 
-fn ledger(error: StoreError) -> EngineError {
+pub(super) fn ledger(error: StoreError) -> EngineError {
     EngineError::Ledger { path: error.path, reason: error.source.to_string() }
 }

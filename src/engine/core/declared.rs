@@ -54,7 +54,7 @@ impl Core {
             Ok(files) => {
                 let found: Vec<Found> = files.into_iter().map(|file| self.identify(file)).collect();
                 let known = self.posts.values();
-                let known = known.map(|post| Known { worker: &post.worker, run: post.active.clone() });
+                let known = known.map(|post| Known { worker: &post.worker, run: post.active.first().cloned() });
                 plan.workers = declared::plan(&found, &known.collect::<Vec<_>>(), &self.world.gpus.seen());
             }
             Err(reason) => plan.problems.push(reason),
@@ -81,6 +81,7 @@ impl Core {
         user.map_err(|error| format!("user: {}", error.reason))?;
         self.check_limits(&draft.limits).map_err(|error| format!("limits: {error}"))?;
         let gpus = self.claimed(&draft).map_err(|error| format!("gpus: {error}"))?;
+        self.check_lending(&draft, &gpus).map_err(|error| format!("gpus: {error}"))?;
         let name = match &draft.name {
             Some(name) => name.clone(),
             None => WorkerName::new(format!("{}:{stem}", self.settings.borrow().host))
@@ -151,7 +152,7 @@ impl Core {
         let Some(post) = self.posts.get_mut(name) else { return };
         let said = said(&pending);
         post.pending = Some(pending);
-        let run = post.active.as_ref().map(ToString::to_string).unwrap_or_default();
+        let run = post.active.first().map(ToString::to_string).unwrap_or_default();
         tracing::info!(CLEARML_WORKER = %name, "worker_pending: {said}, after run {run}");
         self.emit("worker_pending", Some(name.clone()), None, format!("{said}, after run {run}"));
     }
@@ -196,7 +197,7 @@ impl Core {
         let ready: Vec<WorkerName> = self
             .posts
             .iter()
-            .filter(|(_, post)| post.pending.is_some() && post.active.is_none())
+            .filter(|(_, post)| post.pending.is_some() && post.active.is_empty())
             .map(|(name, _)| name.clone())
             .collect();
         for name in ready {
@@ -322,7 +323,7 @@ impl Core {
 impl Post {
     /// What waits for the Run's end, in a sentence.
     pub(super) fn pending_words(&self) -> Option<String> {
-        let run = self.active.as_ref().map(ToString::to_string).unwrap_or_default();
+        let run = self.active.first().map(ToString::to_string).unwrap_or_default();
         self.pending.as_ref().map(|pending| format!("{}, after run {run}", said(pending)))
     }
 }

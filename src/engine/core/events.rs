@@ -22,6 +22,7 @@ impl Core {
             ServerLink::Up { .. } => {
                 self.eager += 1;
                 self.search_again();
+                self.control.try_again();
                 self.emit("server_up", None, None, "the ClearML server answers".to_owned());
             }
             ServerLink::Down { reason, .. } => {

@@ -9,6 +9,7 @@ use crate::domain::gpu::GpuClaim;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::inventory::{self, Driver};
 use crate::domain::lease::Lease;
+use crate::domain::lending::Lending;
 use crate::domain::run::Phase;
 use crate::engine::handle::{EngineError, GpusView, Reply, WorkerDraft};
 
@@ -31,18 +32,29 @@ impl Core {
         }
     }
 
-    /// What the Worker's next Run would be lent now, or why it cannot be.
-    pub(super) fn lease_for(&self, post: &Post) -> Result<Lease, String> {
-        let claim = post.worker.gpus.clone();
-        let units = self.world.gpus.seen().lend(&claim).map_err(|error| error.to_string())?;
-        let lease = Lease { units, ..Lease::from(claim) };
-        self.pool.check(&lease).map_err(|error| error.to_string())?;
-        Ok(lease)
-    }
-
-    /// Why a Worker without a Run could not be lent its GPUs.
-    pub(super) fn gpu_problem(&self, post: &Post) -> Option<String> {
-        if post.active.is_some() { None } else { self.lease_for(post).err() }
+    /// Whether a Worker of this draft could lend its GPUs so at all.
+    pub(super) fn check_lending(&self, draft: &WorkerDraft, gpus: &GpuClaim) -> Result<(), String> {
+        let seen = self.world.gpus.seen();
+        match (&draft.lending, gpus) {
+            (Lending::Whole, _) => return Ok(()),
+            (Lending::Shared(_), GpuClaim::None) => {
+                return Err("it has no GPU that could be shared; leave out --share".into());
+            }
+            (Lending::Shared(_), GpuClaim::All | GpuClaim::Some(_)) => return Ok(()),
+            (Lending::Dynamic(_), GpuClaim::None) => return Err("dynamic GPUs need GPUs; say which: --gpus 0-3".into()),
+            (Lending::Dynamic(_), _) if seen.driver == Driver::Absent => return Err(NO_DRIVER.to_owned()),
+            (Lending::Dynamic(_), GpuClaim::All | GpuClaim::Some(_)) => {}
+        }
+        let Some(all) = seen.resolve(gpus).ok().filter(|all| !all.is_empty()) else { return Ok(()) };
+        let portions = draft.lending.portions().unwrap_or_default();
+        match portions.iter().zip(&draft.queues).find(|(portion, _)| portion.least() > all.len()) {
+            None => Ok(()),
+            Some((portion, queue)) => Err(format!(
+                "queue `{queue}` wants {} GPUs for each task, and the worker has {}; name more --gpus, or want fewer",
+                portion.least(),
+                all.len()
+            )),
+        }
     }
 
     /// A lease of a time before the driver answered is one of hardware, too.
@@ -64,10 +76,10 @@ impl Core {
         let claims: Vec<(WorkerName, GpuClaim)> =
             self.posts.values().map(|post| (post.worker.name.clone(), post.worker.gpus.clone())).collect();
         let leases: Vec<(RunId, Lease)> = self.pool.held().map(|(run, lease)| (run.clone(), lease.clone())).collect();
-        GpusView { gpus: inventory::view(&seen, &claims, &leases, &self.shims()), inventory: seen }
+        GpusView { gpus: inventory::view(&self.lender().circumstances(), &claims, &leases), inventory: seen }
     }
 
-    fn shims(&self) -> BTreeMap<u32, RunId> {
+    pub(super) fn shims(&self) -> BTreeMap<u32, RunId> {
         let shim = |record: &crate::domain::run::RunRecord| match &record.phase {
             Phase::Running(running) => Some((running.shim.pid, record.id.clone())),
             Phase::Claimed(_) | Phase::Prepared(_) | Phase::Exited(_) | Phase::Settled(_) => None,
@@ -100,6 +112,9 @@ impl Core {
         remarks
     }
 }
+
+const NO_DRIVER: &str = "dynamic GPUs need the NVIDIA driver's library (libnvidia-ml.so.1), which is not here: only it \
+    says which GPUs there are; install the driver, then `clearmlctl gpu rescan`, or leave out --dynamic-gpus";
 
 const UNCHECKED: &str = "workers claim GPUs, but there is no NVIDIA driver library here (libnvidia-ml.so.1): what they \
     claim is taken at its word, and not even two names of one GPU are told apart";

@@ -20,9 +20,9 @@ impl Core {
     pub(super) fn free(&mut self, run: &RunId, worker: &WorkerName) {
         self.pool.release(run);
         if let Some(post) = self.posts.get_mut(worker)
-            && post.active.as_ref() == Some(run)
+            && post.active.contains(run)
         {
-            post.active = None;
+            post.active.retain(|active| active != run);
             post.idle_since = self.turns;
             self.eager += 1;
         }

@@ -1,6 +1,7 @@
 //! Workers: declaring them, and which of them asks which queue.
 
 use super::declared::Pending;
+use super::demand::intended;
 use super::gpus::LOOKED_AT;
 use super::{Core, News, Post, Slot};
 use crate::domain::cause::Cause;
@@ -9,7 +10,8 @@ use crate::domain::ids::{QueueId, TaskId, WorkerName};
 use crate::domain::limits::{LimitError, Limits};
 use crate::domain::requeue;
 use crate::domain::run::RunRecord;
-use crate::domain::schedule::{self, Idle, Pop};
+use crate::domain::schedule::{self, Gate, Idle, Pop};
+use crate::domain::sharing::{self, Overlap};
 use crate::domain::task::QueueView;
 use crate::domain::worker::{Intent, Origin, QueueRef, Worker};
 use crate::engine::World;
@@ -28,7 +30,7 @@ impl Core {
             // At the daemon's start the driver may not have answered yet.
             world.gpus.look(LOOKED_AT).await;
             let queues = resolve(&world, &draft.queues, draft.create_queue).await;
-            let _ = news.send(News::Resolved { draft, queues, reply }).await;
+            let _ = news.send(News::Resolved { draft: Box::new(draft), queues, reply }).await;
         });
     }
 
@@ -44,15 +46,10 @@ impl Core {
                 format!("there is a worker `{name}` already; choose another --name, or remove it first ({how})");
             return Err(EngineError::Conflict { reason });
         }
-        let (claims, seen) = (self.posts.values().flat_map(Post::claims), self.world.gpus.seen());
-        for holder in claims {
-            if let Some(gpu) = seen.overlap(&holder.gpus, &gpus) {
-                let (name, how) = (&holder.name, how_to_remove(holder));
-                let reason = format!(
-                    "GPU {gpu} belongs to worker `{name}`; choose other --gpus, or remove that worker first ({how})"
-                );
-                return Err(EngineError::Conflict { reason });
-            }
+        self.check_lending(draft, &gpus).map_err(|reason| EngineError::Invalid { reason })?;
+        let (others, seen) = (self.posts.values().flat_map(Post::claims).collect::<Vec<_>>(), self.world.gpus.seen());
+        if let Some(found) = sharing::overlap(&gpus, &draft.lending, &others, &seen) {
+            return Err(EngineError::Conflict { reason: unshared(&found) });
         }
         Ok((name, gpus))
     }
@@ -92,6 +89,7 @@ impl Core {
             let name = match (&draft.gpus, gpus) {
                 // Neither flag nor variable, and no GPU here: a plain slot.
                 (None, GpuClaim::None) => WorkerName::new(format!("{host}:{slot}")),
+                (Some(_) | None, _) if draft.lending.portions().is_some() => gpus.dynamic_name(host),
                 (Some(_) | None, _) => gpus.default_name(host, slot),
             }
             .map_err(invalid)?;
@@ -122,7 +120,7 @@ impl Core {
 
     pub(super) fn worker_view(&self, name: &WorkerName) -> Result<WorkerView, EngineError> {
         let post = self.post(name)?;
-        let record = post.active.as_ref().and_then(|run| self.runs.get(run)).map(|slot| &slot.record);
+        let record = post.active.first().and_then(|run| self.runs.get(run)).map(|slot| &slot.record);
         let activity = match (record, post.worker.intent) {
             (Some(record), Intent::Active) if !self.draining => {
                 WorkerActivity::Busy { run: record.id.clone(), task: record.task.clone() }
@@ -133,8 +131,15 @@ impl Core {
             (None, Intent::Active) => WorkerActivity::Idle,
             (None, Intent::Stopped) => WorkerActivity::Stopped,
         };
-        let problem = self.gpu_problem(post).or_else(|| self.hindrance(post));
-        Ok(WorkerView { worker: post.worker.clone(), activity, problem, pending: post.pending_words() })
+        let problem = self.lender().problem(post).or_else(|| self.hindrance(post));
+        Ok(WorkerView {
+            worker: post.worker.clone(),
+            activity,
+            runs: post.active.clone(),
+            problem,
+            paused: self.paused(post),
+            pending: post.pending_words(),
+        })
     }
 
     pub(super) fn post(&self, name: &WorkerName) -> Result<&Post, EngineError> {
@@ -144,7 +149,8 @@ impl Core {
     /// Workers that want a task.
     pub(super) fn idle_posts(&self) -> impl Iterator<Item = &Post> {
         let open = !self.draining && !self.closing && self.disk.is_none();
-        let free = |post: &Post| post.active.is_none() && post.pending.is_none();
+        let lender = self.lender();
+        let free = move |post: &Post| post.pending.is_none() && lender.wants(post);
         let wants = |post: &Post| post.worker.intent == Intent::Active && !post.worker.queues.is_empty();
         let may = |post: &Post| self.check_limits(&post.worker.limits).is_ok();
         self.posts.values().filter(move |post| open && free(post) && wants(post) && may(post))
@@ -153,22 +159,41 @@ impl Core {
     /// What the poll saw becomes claims.
     pub(super) fn plan(&mut self, asked: &[QueueId], views: &[QueueView]) {
         self.note_missing(asked, views);
+        self.note_queues(asked, views);
         // Who could not be lent its GPUs must not keep a task from another.
         self.identify_leases();
-        let able = |post: &&Post| self.lease_for(post).is_ok();
-        let mut waiting: Vec<&Post> = self.idle_posts().filter(able).collect();
-        waiting.sort_by_key(|post| post.idle_since);
+        let lender = self.lender();
+        let gates = |post| -> (&Post, Vec<Gate>) { (post, lender.gates(&post.worker)) };
+        let able = |(_, gates): &(&Post, Vec<Gate>)| gates.contains(&Gate::Open);
+        let mut waiting: Vec<(&Post, Vec<Gate>)> = self.idle_posts().map(gates).filter(able).collect();
+        waiting.sort_by_key(|(post, _)| post.idle_since);
+        let now = self.world.clock.local();
         let idle: Vec<Idle> = waiting
             .into_iter()
-            .map(|post| Idle {
+            .map(|(post, gates)| Idle {
                 worker: post.worker.name.clone(),
                 queues: post.worker.queues.clone(),
                 cursor: post.cursor,
+                standing: self.standing(post, now),
+                gates,
             })
             .collect();
-        for pop in schedule::plan(&idle, views) {
+        let views = self.unclaimed(views);
+        self.ask_for_properties(schedule::undecided(&idle, &views));
+        for pop in schedule::plan(&idle, &views) {
             self.claim(pop);
         }
+    }
+
+    /// A Worker with several Runs may look again while a pop is on its way: that task is as good as taken.
+    fn unclaimed(&self, views: &[QueueView]) -> Vec<QueueView> {
+        let on_its_way = |task: &TaskId| {
+            let mut records = self.runs.values().map(|slot| &slot.record);
+            records.any(|record| record.task == *task && intended(record))
+        };
+        let open =
+            |view: &QueueView| QueueView { head: view.head.clone().filter(|head| !on_its_way(head)), ..view.clone() };
+        views.iter().map(open).collect()
     }
 
     fn note_missing(&mut self, asked: &[QueueId], views: &[QueueView]) {
@@ -202,20 +227,23 @@ impl Core {
 
     /// Lease before poll: the GPUs are held from the intent on.
     fn claim(&mut self, pop: Pop) {
-        let Some(lease) = self.posts.get(&pop.worker).and_then(|post| self.lease_for(post).ok()) else { return };
+        let lease = self.posts.get(&pop.worker).and_then(|post| self.lender().lease(&post.worker, pop.position).ok());
+        let Some(lease) = lease else { return };
         let run = self.world.clock.mint_run();
         let Some(post) = self.posts.get_mut(&pop.worker).filter(|_| self.pool.lease(&run, lease.clone()).is_ok())
         else {
             return;
         };
-        post.active = Some(run.clone());
+        post.active.push(run.clone());
+        let dynamic = post.worker.lending.portions().is_some();
         if post.worker.order_fairness {
             post.cursor = (pop.position + 1) % post.worker.queues.len().max(1);
         }
         let at = self.world.clock.now();
         let requeue = post.worker.requeue_on_host_loss;
+        let served_as = if dynamic { lease.claim.name_below(&pop.worker).ok() } else { None };
         let claimed = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, lease.claim, at);
-        let mut record = RunRecord { units: lease.units, ..claimed };
+        let mut record = RunRecord { units: lease.units, share: lease.share, served_as, ..claimed };
         record.requeue_on_host_loss = requeue && self.losses(&record.task) < requeue::MOST_LOSSES;
         let stop = tokio::sync::watch::Sender::new(None);
         self.runs.insert(run, Slot { record: record.clone(), progress: None, stop, orphaned: false });
@@ -232,6 +260,13 @@ impl Post {
         };
         std::iter::once(&self.worker).chain(next)
     }
+}
+
+/// Why a GPU cannot be had beside another Worker, and what could be done.
+fn unshared(found: &Overlap<'_>) -> String {
+    let (gpu, name, how, sharers) = (&found.gpu, &found.holder.name, how_to_remove(found.holder), found.sharers);
+    let share = if found.remedy { format!(", or let all {sharers} say --share {sharers}") } else { String::new() };
+    format!("GPU {gpu} belongs to worker `{name}`; choose other --gpus, remove that worker first ({how}){share}")
 }
 
 fn how_to_remove(worker: &Worker) -> String {

@@ -59,7 +59,7 @@ impl Drive {
             let ours = found.queued_in.is_none()
                 && found.state.as_ref().is_some_and(|state| {
                     state.status == TaskStatus::Queued
-                        && state.last_worker.as_deref().is_none_or(|last| last == self.record.worker.as_str())
+                        && state.last_worker.as_deref().is_none_or(|last| last == self.record.worker_id().as_str())
                 });
             if !ours {
                 return;
@@ -139,7 +139,7 @@ impl Drive {
     async fn announce(&mut self) -> Result<(), Broken> {
         let note = StatusNote {
             reason: "pulled from its queue".to_owned(),
-            message: format!("pulled by clearmld worker {}", self.record.worker),
+            message: format!("pulled by clearmld worker {}", self.record.worker_id()),
             force: true,
         };
         self.insist(|world, record: super::RunRecord| {
@@ -172,7 +172,9 @@ impl Drive {
         store.prepare(spec, secrets, token).await?;
         let line = format!(
             "[clearmld] task {} pulled from queue {} by worker {} (run {run})",
-            self.record.task, self.record.queue.name, self.record.worker
+            self.record.task,
+            self.record.queue.name,
+            self.record.worker_id()
         );
         store.note(run, &line).await?;
         if let Some(image) = &task.container_image {

@@ -55,7 +55,7 @@ impl Drive {
                 Ok(states) => states.into_iter().next(),
                 Err(error) => return Outcome::Told(Some(format!("the task cannot be put back: {error}"))),
             };
-            let refused = match requeue::step(at, state.as_ref(), &self.record.worker, &note.message) {
+            let refused = match requeue::step(at, state.as_ref(), self.record.worker_id(), &note.message) {
                 Step::Report => return Outcome::Report,
                 Step::LeaveAlone => return Outcome::Told(Some("the task has gone its own way".to_owned())),
                 Step::Stop => match insist(|| clearml.stopped(&task, &note)).await {

@@ -56,9 +56,12 @@ impl Drive {
     /// Waits until the spool is at the server; a sentence when it will not have it.
     async fn deliver_output(&mut self) -> Option<String> {
         self.ship();
-        let shipping = self.shipping.take()?;
+        let shipping = self.shipping.as_mut()?;
         let _ = shipping.live.send(false);
-        match shipping.task.await {
+        // Where it is: a Run that is dropped meanwhile takes it along.
+        let delivered = (&mut shipping.task).await;
+        self.shipping = None;
+        match delivered {
             Ok(Ok(_)) => None,
             Ok(Err(ShipError::Refused(error))) => Some(format!("the rest of the output was refused: {error}")),
             Ok(Err(ShipError::Store(error))) => Some(format!("the rest of the output could not be read: {error}")),
@@ -89,7 +92,7 @@ impl Drive {
         }
         let events = [LogEvent { stamp, level, text }];
         let task = &self.record.task;
-        let send = || self.world.clearml.send_log(task, &self.record.worker, &events);
+        let send = || self.world.clearml.send_log(task, self.record.worker_id(), &events);
         if let Some(error) = insist(send).await {
             tracing::debug!(CLEARML_TASK_ID = %task, %error, "the closing line was refused");
         }
@@ -99,7 +102,7 @@ impl Drive {
         let task = &self.record.task;
         let note = StatusNote {
             reason: exited.cause.reason(),
-            message: format!("Changed by clearmld {}", self.record.worker),
+            message: format!("Changed by clearmld {}", self.record.worker_id()),
             force: false,
         };
         let clearml = &self.world.clearml;

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::machine::MachineStats;
+use crate::domain::schedule::Force;
 use crate::domain::task::{QueueView, TaskSnapshot, TaskState};
 use crate::domain::worker::QueueRef;
 
@@ -151,6 +152,8 @@ pub trait ClearMl: Send + Sync + fmt::Debug {
     async fn register(&self, worker: &WorkerName, queues: &[QueueId]) -> Result<(), ServerError>;
     /// `workers.unregister`.
     async fn unregister(&self, worker: &WorkerName) -> Result<(), ServerError>;
+    /// `workers.get_runtime_properties`: the property `force`, where the server has such properties.
+    async fn forced(&self, worker: &WorkerName) -> Result<Forced, ServerError>;
     /// `workers.status_report`.
     async fn report(&self, report: &WorkerReport) -> Result<(), ServerError>;
 
@@ -197,6 +200,15 @@ pub trait ClearMl: Send + Sync + fmt::Debug {
 
     /// Who the server is, for `status`: its URL, and version and API once known.
     fn identity(&self) -> ServerIdentity;
+}
+
+/// A Worker's runtime property `force`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forced {
+    /// The server has no such properties, as the open one.
+    Unsupported,
+    /// What is set; none when nothing is.
+    Is(Option<Force>),
 }
 
 /// For `status`.

@@ -10,6 +10,7 @@ use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopReques
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::limits::Capacity;
 use crate::domain::log::Delivery;
+use crate::domain::reservation::Reservations;
 use crate::domain::run::RunRecord;
 use crate::domain::task::TaskSnapshot;
 use crate::domain::worker::Worker;
@@ -50,6 +51,8 @@ pub struct Loaded {
     pub runs: Vec<RunRecord>,
     /// Whether the host was draining.
     pub draining: bool,
+    /// What people keep of its GPUs.
+    pub reservations: Reservations,
     /// Files that could not be understood and were set aside, each a sentence.
     pub set_aside: Vec<String>,
 }
@@ -74,6 +77,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn drop_run(&self, run: &RunId) -> Result<(), StoreError>;
     /// Whether the host is draining.
     async fn put_draining(&self, draining: bool) -> Result<(), StoreError>;
+    /// What people keep of the host's GPUs.
+    async fn put_reservations(&self, all: &Reservations) -> Result<(), StoreError>;
 
     /// Makes the run directory complete: spec, secrets, work directories of the payload's user.
     async fn prepare(&self, spec: &RunSpec, secrets: &Secrets, token: &PayloadToken) -> Result<(), StoreError>;

@@ -4,13 +4,13 @@ use super::*;
 use crate::domain::inventory::{Driver, Gpu, Inventory};
 
 /// So many GPUs, none of which has the minor number that its index is.
-fn inventory(gpus: u32) -> Inventory {
+pub(super) fn inventory(gpus: u32) -> Inventory {
     let gpu = |index: u32| Gpu { index, uuid: format!("GPU-{index}"), minor: Some(9 - index), ..Gpu::default() };
     let driver = Driver::Up { version: None, cuda: None };
     Inventory { driver, gpus: (0..gpus).map(gpu).collect(), ..Inventory::default() }
 }
 
-fn draft(gpus: &str, queue: &str) -> WorkerDraft {
+pub(super) fn draft(gpus: &str, queue: &str) -> WorkerDraft {
     WorkerDraft {
         queues: vec![queue.into()],
         gpus: Some(gpus.parse().expect("a claim")),

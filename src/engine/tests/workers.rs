@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::handover::RunSpec;
-use crate::domain::limits::{Controllers, Limits};
+use crate::domain::limits::{Controllers, Limits, Written};
 
 #[tokio::test(start_paused = true)]
 async fn two_workers_run_ten_tasks_each_once() {
@@ -223,7 +223,7 @@ async fn a_loop_that_breaks_ends_the_daemon_instead_of_leaving_one_that_does_not
 }
 
 fn limited(memory: &str) -> WorkerDraft {
-    let limits = Limits::parse(Some(memory), None, None, None).expect("limits");
+    let limits = Limits::parse(&Written { memory: Some(memory), ..Written::default() }).expect("limits");
     WorkerDraft { limits, ..WorkerDraft::default() }
 }
 

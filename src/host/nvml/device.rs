@@ -3,6 +3,7 @@
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::PciInfo;
 use nvml_wrapper::{Device, Nvml};
 
 use super::nodes::{self, Minors, Places};
@@ -10,11 +11,14 @@ use super::processes;
 use crate::domain::inventory::{EccCounts, Figures, Gpu, GpuProcess, Power, Slice};
 use crate::sys::mig;
 
+/// NVML_NVLINK_MAX_LINKS.
+const MOST_LINKS: u32 = 18;
+
 /// Everything about the card of that index. Only what names it must be told; what a card does not support is none.
 pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) -> Result<Gpu, NvmlError> {
     let device = nvml.device_by_index(index)?;
     let (uuid, pci) = (device.uuid()?, device.pci_info()?);
-    let pci = format!("{:04x}:{:02x}:{:02x}.0", pci.domain, pci.bus, pci.device);
+    let pci = address(&pci);
     let figures = figures(&device)?;
     let minor = device.minor_number().ok();
     let mig = device.mig_mode().is_ok_and(|mode| mode.current == 1);
@@ -25,6 +29,7 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
         numa_node: nodes::numa_node(places, &pci),
         pci,
         minor,
+        links: links(&device),
         mig,
         slices: if mig { slices(nvml, &device, figures, places, (minor, minors)) } else { Vec::new() },
         figures,
@@ -33,6 +38,20 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
         processes: computing(&device),
         unusable: minor.and_then(|minor| nodes::without_node(places, minor)),
     })
+}
+
+fn address(pci: &PciInfo) -> String {
+    format!("{:04x}:{:02x}:{:02x}.0", pci.domain, pci.bus, pci.device)
+}
+
+/// A card without NVLink knows none of them, a smaller one not all.
+fn links(device: &Device<'_>) -> Vec<String> {
+    let end = |link| {
+        let link = device.link_wrapper_for(link);
+        if link.is_active()? { Ok(Some(address(&link.remote_pci_info()?))) } else { Ok(None) }
+    };
+    let known = (0..MOST_LINKS).map(end).take_while(|end: &Result<_, NvmlError>| end.is_ok());
+    known.filter_map(|end| end.ok().flatten()).collect()
 }
 
 /// A card that has fallen off its bus may still say what it is called.

@@ -12,6 +12,7 @@ fn outfits() -> Outfits {
         isolation: Isolation::Namespaces,
         hidden: vec!["/etc/clearmld".into()],
         grace_ms: 10_000,
+        disk_reserve: None,
         spool_budget: 1 << 30,
         journal: None,
         server: ServerAddresses {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{failed, run_directory};
 use crate::domain::ids::{RunId, WorkerName};
+use crate::domain::reservation::{self, Reservations};
 use crate::domain::run::{self, RunRecord};
 use crate::domain::worker::{self, Worker};
 use crate::engine::ports::{Loaded, StoreError};
@@ -40,7 +41,27 @@ pub(super) fn load(root: &Path) -> Result<Loaded, StoreError> {
         Err(ReadError::Missing) => {}
         Err(error) => loaded.set_aside.push(set_aside(root, &root.join("host.json"), &error.to_string())),
     }
+    let path = root.join("reservations.json");
+    match durable::read_json::<Kept>(&path) {
+        Ok(kept) if kept.version <= reservation::VERSION => loaded.reservations = kept.all,
+        Ok(kept) => loaded.set_aside.push(newer(&path, kept.version, reservation::VERSION)),
+        Err(ReadError::Missing) => {}
+        Err(error) => loaded.set_aside.push(set_aside(root, &path, &error.to_string())),
+    }
     Ok(loaded)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    version: u32,
+    #[serde(flatten)]
+    all: Reservations,
+}
+
+pub(super) fn put_reservations(root: &Path, all: &Reservations) -> Result<(), StoreError> {
+    let path = root.join("reservations.json");
+    durable::write_json(&path, &Kept { version: reservation::VERSION, all: all.clone() })
+        .map_err(failed("write", &path))
 }
 
 /// What a file of any version must have.

@@ -18,7 +18,14 @@ fn worker(problem: Option<&str>) -> WorkerView {
     let name = WorkerName::new("host:gpu0").expect("a name");
     let draft = WorkerDraft::default();
     let worker = Worker::of(draft, name, GpuClaim::None, Vec::new(), Origin::Operator, UnixMillis(0));
-    WorkerView { worker, activity: WorkerActivity::Idle, problem: problem.map(str::to_owned), pending: None }
+    WorkerView {
+        worker,
+        activity: WorkerActivity::Idle,
+        runs: Vec::new(),
+        problem: problem.map(str::to_owned),
+        paused: None,
+        pending: None,
+    }
 }
 
 fn snapshot() -> Snapshot {
@@ -44,7 +51,15 @@ fn snapshot() -> Snapshot {
             unsettled_runs: 3,
         },
         workers: vec![worker(Some("its queue is gone"))],
-        gpus: vec![GpuView { gpu, workers: Vec::new(), runs: Vec::new(), processes: Vec::new(), slices: no }],
+        gpus: vec![GpuView {
+            gpu,
+            workers: Vec::new(),
+            runs: Vec::new(),
+            processes: Vec::new(),
+            slices: no,
+            withheld: None,
+            reservation: None,
+        }],
         host: HostFigures {
             disk_size: Some(1 << 40),
             disk_free: Some(1 << 30),

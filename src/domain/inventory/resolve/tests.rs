@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::inventory::{GpuProcess, view};
-use crate::domain::lease::Lease;
+use crate::domain::lease::{Lease, Pool};
+use crate::domain::reservation::Reservations;
+use crate::domain::withheld::{Circumstances, Strangers, Withheld};
 
 fn claim(text: &str) -> GpuClaim {
     text.parse().expect("a claim")
@@ -77,12 +79,12 @@ fn names_of_the_same_hardware_overlap_whatever_kind_they_are() {
 }
 
 #[test]
-fn nothing_is_lent_of_an_unusable_gpu_or_by_a_driver_that_does_not_answer_and_words_are_enough_where_there_is_none() {
+fn nothing_is_lent_by_a_driver_that_does_not_answer_and_words_are_enough_where_there_is_none() {
     let mut host = host();
-    host.gpus[1].unusable = Some("fallen off the bus".into());
-    assert!(host.lend(&claim("0")).is_ok());
-    assert!(matches!(host.lend(&claim("1")), Err(Unresolved::Unusable { gpu: GpuId::Index(1), .. })));
-    assert!(host.resolve(&claim("1")).is_ok(), "a worker may still be declared for it");
+    let words = |text: &str| -> Vec<String> {
+        host.lend(&claim(text)).expect("there").iter().map(|unit| host.word(unit).to_string()).collect()
+    };
+    assert_eq!(words("GPU-1,MIG-1"), ["1", "2:1"]);
     for driver in [Driver::Asked, Driver::Failing { reason: "version mismatch".into() }] {
         host.driver = driver;
         assert!(matches!(host.lend(&claim("0")), Err(Unresolved::Driver { .. })));
@@ -103,7 +105,23 @@ fn a_view_says_who_claims_who_holds_and_whose_processes_are_there() {
     let sliced = RunId::new("s").expect("an id");
     let lease = |text| Lease { units: host.resolve(&claim(text)).expect("there"), ..Lease::from(claim(text)) };
     let leases = [(run.clone(), lease("1")), (sliced.clone(), lease("2:1"))];
-    let views = view(&host, &claims, &leases, &BTreeMap::from([(30, run.clone())]));
+    let (mut pool, shims) = (Pool::default(), BTreeMap::from([(30, run.clone())]));
+    for (run, lease) in &leases {
+        pool.lease(run, lease.clone()).expect("free");
+    }
+    let (reservations, strangers) = (Reservations::default(), Strangers::default());
+    let circumstances = Circumstances {
+        inventory: &host,
+        pool: &pool,
+        reservations: &reservations,
+        shims: &shims,
+        strangers: &strangers,
+    };
+    let views = view(&circumstances, &claims, &leases);
+    let withheld: Vec<Option<Withheld>> = views.iter().map(|view| view.withheld.clone()).collect();
+    let held = |run: &RunId| Some(Withheld::Held { run: run.clone() });
+    assert_eq!(withheld, [None, held(&run), held(&sliced)]);
+    assert_eq!((&views[2].slices[0].withheld, &views[2].slices[1].withheld), (&None, &held(&sliced)));
     assert_eq!((views[0].workers.len(), views[0].runs.len()), (0, 0));
     assert_eq!((&views[1].workers, &views[1].runs), (&vec![worker("h:gpu1")], &vec![run.clone()]));
     let owners: Vec<Option<RunId>> = views[1].processes.iter().map(|process| process.run.clone()).collect();

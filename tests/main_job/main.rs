@@ -18,6 +18,7 @@ mod git_password;
 mod gpus;
 mod hostile_names;
 mod ledger;
+mod lending;
 mod life;
 mod lost_answers;
 mod metrics;

@@ -64,6 +64,14 @@ async fn look(gpus: &NvmlGpus) -> Arc<Inventory> {
 }
 
 #[tokio::test]
+async fn nvlinks_lead_to_gpus_and_switches_and_a_card_without_any_has_none() {
+    let host = Host::new(&format!("{TWO}link gpu=0 bus=8\nlink gpu=0 bus=8\nlink gpu=0 bus=192\n"));
+    let seen = look(&host.start()).await;
+    assert_eq!(seen.gpus[0].links, ["0000:08:00.0", "0000:08:00.0", "0000:c0:00.0"]);
+    assert_eq!(seen.gpus[1].links, [""; 0]);
+}
+
+#[tokio::test]
 async fn everything_that_a_card_tells_is_known_and_what_it_does_not_support_is_not() {
     let host = Host::new(TWO);
     let seen = look(&host.start()).await;

@@ -11,6 +11,8 @@ use super::world::{World, is_root};
 /// As the source stage would see the mirrors.
 const THERE: &str = "/clearml/cache/mirrors/escaped";
 
+type Set = fn(&mut Submission, String);
+
 fn escaped(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -47,7 +49,7 @@ async fn no_field_of_a_task_runs_anything_or_writes_anywhere_before_its_program(
     let filled =
         |user: std::fs::DirEntry| std::fs::read_dir(user.path().join("mirrors")).is_ok_and(|all| all.count() > 0);
     assert!(mirrors.any(filled), "the test itself works");
-    let fields: [(&str, fn(&mut Submission, String)); 6] = [
+    let fields: [(&str, Set); 6] = [
         ("repository", |task, text| task.repository = Some(text)),
         ("branch", |task, text| task.branch = Some(text)),
         ("commit", |task, text| task.commit = Some(text)),

@@ -57,6 +57,6 @@ fn the_removal_of_a_run_follows_no_link_that_another_run_puts_in_its_way() {
     host.until("the run's directories are gone", |_| (!work.exists()).then_some(()));
     host.ok(&["run", "stop", &racer]);
     host.settled(&racer);
-    let left = host.settled(&leaver);
+    host.settled(&leaver);
     assert_eq!(state_of(&precious), before);
 }

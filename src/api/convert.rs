@@ -42,6 +42,7 @@ impl From<HostStatus> for v1::HostStatus {
             workers: count(status.workers),
             live_runs: count(status.live_runs),
             unsettled_runs: count(status.unsettled_runs),
+            all_runs: status.all_runs,
         }
     }
 }
@@ -236,6 +237,8 @@ impl From<&Exited> for v1::RunEnd {
             exit_code,
             signal,
             cpu_micros: usage.map(|usage| usage.cpu_micros),
+            user_micros: usage.map(|usage| usage.user_micros),
+            system_micros: usage.map(|usage| usage.system_micros),
             peak_memory: counted(|usage| usage.peak_memory),
             throttled_micros: counted(|usage| usage.throttled_micros),
             memory_limit: counted(|usage| usage.memory_limit),

@@ -122,13 +122,14 @@ fn snapshot(id: &TaskId, raw: &Value) -> TaskSnapshot {
             // Not trimmed: its first and last characters belong to the patch or the program.
             diff: Some(shape::text(script, "diff")).filter(|diff| !diff.trim().is_empty()),
         },
-        environment: environment(raw),
+        environment: section(raw, "Environment"),
+        properties: section(raw, "properties"),
         container_image: raw.get("container").and_then(|container| shape::word(container, "image")),
     }
 }
 
-fn environment(raw: &Value) -> BTreeMap<String, String> {
-    let section = raw.pointer("/hyperparams/Environment").and_then(Value::as_object);
+fn section(raw: &Value, name: &str) -> BTreeMap<String, String> {
+    let section = raw.get("hyperparams").and_then(|all| all.get(name)).and_then(Value::as_object);
     let read = |(name, item): (&String, &Value)| (name.clone(), shape::text(item, "value"));
     section.into_iter().flatten().map(read).collect()
 }

@@ -95,12 +95,12 @@ fn machine_stats(stats: &MachineStats) -> Value {
     let mut fields = Map::new();
     for (name, value) in singles {
         if let Some(value) = value.filter(|value| value.is_finite()) {
-            fields.insert(name.to_owned(), json!(value));
+            fields.insert(name.to_owned(), json!(rounded(value)));
         }
     }
     for (name, value) in lists {
         if let Some(value) = value.filter(|value| value.is_finite()) {
-            fields.insert(name.to_owned(), json!([value]));
+            fields.insert(name.to_owned(), json!([rounded(value)]));
         }
     }
     let of_gpus: [(&str, Figure); 4] = [
@@ -111,12 +111,17 @@ fn machine_stats(stats: &MachineStats) -> Value {
     ];
     for (name, read) in of_gpus {
         // A gap would move the figures of one GPU to another.
-        let figures: Vec<f64> = gpus.iter().map(read).map(|v| if v.is_finite() { v } else { 0.0 }).collect();
+        let figures: Vec<f64> = gpus.iter().map(read).map(|v| if v.is_finite() { rounded(v) } else { 0.0 }).collect();
         if !figures.is_empty() {
             fields.insert(name.to_owned(), json!(figures));
         }
     }
     Value::Object(fields)
+}
+
+/// To three places, as clearml-agent does.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
@@ -153,5 +158,30 @@ mod tests {
                 "gpu_memory_free": zeros, "gpu_memory_used": zeros,
             })
         );
+    }
+
+    #[test]
+    fn every_field_has_the_name_and_form_that_clearml_agent_gives_it() {
+        let gpu = GpuStats { usage: 55.0, temperature: 61.0, memory_free: 1024.0, memory_used: 2048.5 };
+        let stats = MachineStats {
+            cpu_usage: Some(12.345_678),
+            cpu_temperature: Some(55.5),
+            memory_used: Some(1000.0),
+            memory_free: Some(3000.0),
+            disk_free_home: Some(41.25),
+            disk_read: Some(1.5),
+            disk_write: Some(0.25),
+            network_tx: Some(0.125),
+            network_rx: Some(2.0),
+            gpus: vec![gpu],
+        };
+        let wanted = json!({
+            "cpu_usage": [12.346], "cpu_temperature": [55.5],
+            "memory_used": 1000.0, "memory_free": 3000.0,
+            "disk_free_home": 41.25, "disk_read": 1.5, "disk_write": 0.25, "network_tx": 0.125, "network_rx": 2.0,
+            "gpu_usage": [55.0], "gpu_temperature": [61.0], "gpu_memory_free": [1024.0], "gpu_memory_used": [2048.5],
+        });
+        assert_eq!(machine_stats(&stats), wanted);
+        assert_eq!(machine_stats(&MachineStats::default()), json!({}));
     }
 }

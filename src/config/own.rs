@@ -29,6 +29,10 @@ pub struct OwnConfig {
     pub spool_budget: u64,
     /// Bytes of the state directory's disk that Runs leave free; none for what is usual.
     pub disk_reserve: Option<u64>,
+    /// Bytes of memory that all Runs together leave to the system; none for what is usual.
+    pub memory_reserve: Option<u64>,
+    /// Processors that they leave.
+    pub cpus_reserve: u32,
     /// How much of a Run's output goes to the journal; none for none.
     pub journal: Option<Limits>,
     /// Between two polls of the queues, when all is well.
@@ -164,7 +168,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
         uids,
         stop_grace: reader.seconds("clearmld.stop_grace_seconds", None, 0.0..=86_400.0, 10.0).value,
         spool_budget: number(reader, "clearmld.spool_budget_mib", 1..=1 << 20, 1024) << 20,
-        disk_reserve: disk_reserve(reader),
+        disk_reserve: mebibytes(reader, "clearmld.reserve_disk_mib"),
+        memory_reserve: mebibytes(reader, "clearmld.reserve_memory_mib"),
+        cpus_reserve: u32::try_from(number(reader, "clearmld.reserve_cpus", 0..=4096, 0)).unwrap_or(0),
         journal: journal(lines, number(reader, "clearmld.journal_budget_mib", 1..=1 << 20, 16)),
         poll_interval: reader.seconds("clearmld.poll_interval_seconds", poll, 0.1..=3600.0, 1.0).value,
         report_interval: reader.seconds("clearmld.report_interval_seconds", report, 1.0..=600.0, 30.0).value,
@@ -181,9 +187,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> OwnConfig {
     }
 }
 
-fn disk_reserve(reader: &mut Reader<'_>) -> Option<u64> {
-    const KEY: &str = "clearmld.reserve_disk_mib";
-    Some(reader.integer(KEY, None, 0..=1 << 30)?.value << 20)
+/// None where nothing is written.
+fn mebibytes(reader: &mut Reader<'_>, key: &str) -> Option<u64> {
+    Some(reader.integer(key, None, 0..=1 << 30)?.value << 20)
 }
 
 fn journal(lines_per_second: u64, budget_mib: u64) -> Option<Limits> {

@@ -94,6 +94,19 @@ pub const SETTINGS: &[Setting] = &[
         "Output of one run that may wait on disk for the server, in MiB; what is more is counted and dropped.",
     ),
     Setting {
+        key: "reserve_memory_mib",
+        takes: Takes::Number(0, 1 << 30),
+        default: None,
+        meaning: "Memory that all runs together leave to the system and to clearmld, in MiB: a limit of clearml.slice, of \
+                  half of the memory at least. 0: none is set. Without it, a tenth of the memory, and 2048 at most.",
+    },
+    setting(
+        "reserve_cpus",
+        Takes::Number(0, 4096),
+        "0",
+        "Processors whose time all runs together leave to the system: a limit of clearml.slice, of one processor at least.",
+    ),
+    Setting {
         key: "reserve_disk_mib",
         takes: Takes::Number(0, 1 << 30),
         default: None,

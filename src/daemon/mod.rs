@@ -18,15 +18,18 @@ use tokio::time::{Duration, interval};
 
 use crate::api::{self, Door};
 use crate::clearml::{Absent, Client, ClientError};
+use crate::domain::disk::Room;
 use crate::domain::handover::Isolation;
 use crate::domain::notice::Notice;
+use crate::domain::reserve::Reserve;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
-use crate::engine::ports::{ClearMl, Desk, Figures, Store as _, StoreError};
+use crate::engine::ports::{ClearMl, Desk, Figures, Launcher, Outfitter as _, Store as _, StoreError};
 use crate::engine::{Engine, LoopEnded, World};
 use crate::host::figures::HostGauges;
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
 use crate::host::nvml::{NvmlGpus, Places};
+use crate::host::outfit::Outfits;
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::metrics::Sources;
@@ -106,6 +109,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let outfits = outfits();
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
+    settings.remarks.extend(reserve(&plan, &mut settings.reserve, &outfits, launcher.as_ref(), &root).await);
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
@@ -187,6 +191,25 @@ async fn attend(
     let (served, ran, ()) = tokio::join!(serving, running, watching);
     served?;
     Ok(ran?)
+}
+
+/// Holds all Runs together to what the reserve leaves; a sentence when that cannot be done.
+async fn reserve(
+    plan: &Plan,
+    reserve: &mut Reserve,
+    outfits: &Outfits,
+    launcher: &dyn Launcher,
+    root: &Path,
+) -> Option<String> {
+    let usual = || {
+        let disk = rustix::fs::statvfs(root).ok()?;
+        let size = disk.f_blocks.saturating_mul(disk.f_frsize);
+        Some(Room { size, free: 0, files: 0, free_files: 0 }.usual_reserve())
+    };
+    reserve.disk = plan.disk_reserve.or_else(usual).unwrap_or_default();
+    let share = reserve.share(outfits.capacity()?);
+    let error = launcher.hold(share).await.err()?;
+    Some(format!("{error}; all tasks together can use all that this host has"))
 }
 
 /// READY, then one line of status now and then.

@@ -13,6 +13,7 @@ use crate::config::{
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
+use crate::domain::reserve::Reserve;
 use crate::domain::script::ScriptChoices;
 use crate::domain::withheld::Strangers;
 use crate::engine::Settings;
@@ -210,6 +211,7 @@ impl Plan {
             longest_callback: agent.abort_callback_max_timeout,
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
             keep_runs_for: own.keep_runs_for,
+            reserve: Reserve { memory: own.memory_reserve, cpus: own.cpus_reserve, disk: 0 },
             strangers: if own.lend_gpus_in_use {
                 Strangers::Welcome
             } else {

@@ -30,6 +30,9 @@ pub enum Cause {
         /// The Run's own limit in bytes, if that was the reason; 0 when the host itself was short of memory.
         #[serde(default)]
         limit: u64,
+        /// The limit of all Runs of the host together in bytes, if that was the reason; else 0.
+        #[serde(default)]
+        shared_limit: u64,
     },
     /// No space left for its output, code or environment.
     DiskFull {
@@ -81,7 +84,8 @@ impl Cause {
         let last_line = record.last_line.clone();
         if record.usage.oom_kills > 0 && record.end != (End::Exited { code: 0 }) {
             let limit = if record.usage.limit_hits > 0 { record.usage.memory_limit } else { 0 };
-            return Self::OutOfMemory { peak: record.usage.peak_memory, limit };
+            let shared_limit = if limit == 0 { record.usage.shared_limit } else { 0 };
+            return Self::OutOfMemory { peak: record.usage.peak_memory, limit, shared_limit };
         }
         let stopped = record.stop.as_ref().or(asked.filter(|_| record.stop.is_some()));
         match (&record.end, stopped) {
@@ -176,7 +180,7 @@ impl Cause {
             Self::Signal { signal, last_line } => {
                 with_last_line(format!("the program was ended by {}", signal_name(*signal)), last_line.as_deref())
             }
-            Self::OutOfMemory { peak, limit } => out_of_memory(*peak, *limit),
+            Self::OutOfMemory { peak, limit, shared_limit } => out_of_memory(*peak, *limit, *shared_limit),
             Self::DiskFull { reason } => format!("the worker's disk is full: {reason}"),
             Self::Stopped { reason } => match reason {
                 StopReason::UserAbort => "task was stopped by tasks.stop".to_owned(),
@@ -195,9 +199,18 @@ impl Cause {
     }
 }
 
-fn out_of_memory(peak: u64, limit: u64) -> String {
+fn out_of_memory(peak: u64, limit: u64, shared_limit: u64) -> String {
     // Less than a MiB is no peak of a program.
     let used = (peak >> 20 > 0).then(|| format!("it had used {} MiB", peak >> 20));
+    if shared_limit > 0 {
+        let used = used.map_or_else(String::new, |used| format!("; {used}"));
+        return format!(
+            "out of memory: all tasks of the host together had reached what they may have ({} MiB, reserve_memory_mib of \
+             clearmld.toml leaves the rest to the system), and the kernel killed this one{used}; give the workers limits \
+             (--memory), or run fewer at once",
+            shared_limit >> 20
+        );
+    }
     match (limit, used) {
         (0, None) => "out of memory: the kernel killed the program".to_owned(),
         (0, Some(used)) => format!("out of memory: the host had none left, and the kernel killed the program; {used}"),

@@ -20,9 +20,10 @@ mod journal;
 mod secrets;
 mod spec;
 mod stage;
+mod usage;
 
 pub use course::{
-    End, EnvironmentReport, ExitRecord, ProcessIdentity, Progress, SourceReport, Stage, Started, StopRequest, Usage,
+    End, EnvironmentReport, ExitRecord, ProcessIdentity, Progress, SourceReport, Stage, Started, StopRequest,
 };
 pub use inspection::{Answer, MARK, Question, Target};
 pub use journal::JournalSpec;
@@ -32,6 +33,7 @@ pub use spec::{
     RunSpec, Seccomp, SourceSpec,
 };
 pub use stage::{Act, EnvironmentPlan, StageOrder, StagePaths, StageReport};
+pub use usage::Usage;
 
 /// Version of every file described here.
 pub const VERSION: u32 = 1;

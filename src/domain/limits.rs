@@ -38,7 +38,7 @@ pub enum LimitError {
         how: &'static str,
     },
     /// The host has less.
-    #[error("a limit of {asked} is none: this host has {has}")]
+    #[error("a limit of {asked} is none: this host has {has} for tasks")]
     BeyondHost {
         /// What was asked for.
         asked: String,
@@ -85,6 +85,9 @@ pub struct Written<'a> {
     pub time_limit: Option<&'a str>,
     pub disk: Option<&'a str>,
 }
+
+/// The user property of a task that limits its own time.
+pub const TIME_PROPERTY: &str = "clearmld.time_limit";
 
 /// What the kernel can count and limit for a Run here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -135,6 +138,23 @@ impl Limits {
             time: read("time_limit", written.time_limit)?,
             disk: read("disk", written.disk)?,
         })
+    }
+
+    /// With the time that a task asks for itself: it can have less than its Worker gives, never more. A sentence for its
+    /// log when what it asks for is not what it gets.
+    #[must_use]
+    pub fn with_time_of_task(self, asked: Option<&str>) -> (Self, Option<String>) {
+        let Some(asked) = asked else { return (self, None) };
+        let worker = self.time.map_or_else(|| "it has no time limit".to_owned(), |time| format!("{time} hold"));
+        match (asked.parse::<Time>(), self.time) {
+            // Its text is somebody else's, and goes into a log.
+            (Err(LimitError::OutOfRange { how, .. }), _) => (self, Some(format!("{TIME_PROPERTY} is {how}; {worker}"))),
+            (Err(_), _) => (self, Some(format!("{TIME_PROPERTY} is no time such as 90s, 30m, 12h or 7d; {worker}"))),
+            (Ok(time), Some(limit)) if time > limit => {
+                (self, Some(format!("{TIME_PROPERTY} is more than the worker gives; {limit} hold")))
+            }
+            (Ok(time), _) => (Self { time: Some(time), ..self }, None),
+        }
     }
 
     /// Whether nothing is limited.

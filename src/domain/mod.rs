@@ -21,6 +21,7 @@ pub mod machine;
 pub mod notice;
 pub mod requeue;
 pub mod reservation;
+pub mod reserve;
 pub mod run;
 pub mod schedule;
 pub mod script;

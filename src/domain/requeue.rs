@@ -151,7 +151,7 @@ mod tests {
         }
         let others = [
             Cause::ExitCode { code: 0, last_line: None },
-            Cause::OutOfMemory { peak: 0, limit: 0 },
+            Cause::OutOfMemory { peak: 0, limit: 0, shared_limit: 0 },
             Cause::Stopped { reason: StopReason::UserAbort },
         ];
         assert!(others.iter().all(|cause| !went_down_with_host(cause, gone[0])));

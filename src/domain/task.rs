@@ -71,6 +71,8 @@ pub struct TaskSnapshot {
     pub script: TaskScript,
     /// Hyperparameters of section `Environment` (only used with `agent.enable_task_env`).
     pub environment: BTreeMap<String, String>,
+    /// User properties (hyperparameters of section `properties`).
+    pub properties: BTreeMap<String, String>,
     /// The wanted container image, which process mode cannot serve.
     pub container_image: Option<String>,
 }

@@ -87,6 +87,8 @@ pub struct HostStatus {
     pub live_runs: usize,
     /// Runs whose end the server does not know yet.
     pub unsettled_runs: usize,
+    /// What all Runs together may use at most, in words.
+    pub all_runs: String,
 }
 
 /// How the server is.

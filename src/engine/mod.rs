@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
+use crate::domain::reserve::Reserve;
 use crate::domain::withheld::Strangers;
 use handle::ServerLink;
 use ports::{ClearMl, Clock, Declarations, Gpus, Launcher, Machine, Outfitter, Store};
@@ -69,6 +70,8 @@ pub struct Settings {
     pub keep_runs: usize,
     /// And for how long at most.
     pub keep_runs_for: Duration,
+    /// What is left to the system.
+    pub reserve: Reserve,
     /// What is thought of foreign processes on GPUs.
     pub strangers: Strangers,
     /// Of this daemon's state directory.
@@ -94,6 +97,7 @@ impl Default for Settings {
             longest_callback: Duration::from_secs(1800),
             keep_runs: 200,
             keep_runs_for: Duration::from_secs(30 * 24 * 3600),
+            reserve: Reserve::default(),
             strangers: Strangers::default(),
             state_id: crate::domain::ids::StateId::new("unset").unwrap_or_else(|_| unreachable!("a plain word")),
             remarks: Vec::new(),

@@ -248,6 +248,7 @@ impl ClearMl for FakeClearMl {
                 last_worker: found.last_worker.clone(),
                 script: TaskScript::default(),
                 environment: BTreeMap::new(),
+                properties: std::collections::BTreeMap::new(),
                 container_image: None,
             }))
         })

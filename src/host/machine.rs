@@ -189,4 +189,39 @@ mod tests {
         let second = machine.sample();
         assert!(second.cpu_usage.is_some_and(|percent| (0.0..=100.0).contains(&percent)), "{second:?}");
     }
+
+    #[test]
+    fn memory_is_in_mebibytes_and_all_of_it_and_the_disk_is_free_in_percent_as_df_counts() {
+        let stats = ProcfsMachine::new("/").sample();
+        let text = std::fs::read_to_string("/proc/meminfo").expect("read");
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")).expect("a line");
+        let total: f64 = total.trim().trim_end_matches(" kB").parse().expect("a number");
+        let sum = stats.memory_used.expect("used") + stats.memory_free.expect("free");
+        assert!((sum - total / 1024.0).abs() < 1.0, "{sum} of {total} kB");
+        let df = std::process::Command::new("df").args(["--output=pcent", "/"]).output().expect("df");
+        let used =
+            String::from_utf8_lossy(&df.stdout).lines().last().map(|line| line.trim().trim_end_matches('%').parse());
+        let used: f64 = used.expect("a line").expect("a number");
+        // df rounds up, and others write meanwhile.
+        assert!((stats.disk_free_home.expect("free") + used - 100.0).abs() <= 2.0, "{stats:?}, df: {used} %");
+    }
+
+    #[test]
+    fn a_sample_costs_a_few_milliseconds_of_processor_time_however_many_processes_there_are() {
+        use nix::sys::resource::{UsageWho, getrusage};
+        let mut machine = ProcfsMachine::new("/");
+        machine.sample();
+        let used = || {
+            let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("asked");
+            let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+            micros(usage.user_time()) + micros(usage.system_time())
+        };
+        let before = used();
+        for _ in 0..20 {
+            machine.sample();
+        }
+        let each = (used() - before) / 20;
+        println!("a sample took {each} µs of processor time");
+        assert!(each < 20_000, "{each} µs");
+    }
 }

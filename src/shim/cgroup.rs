@@ -11,10 +11,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::domain::handover::Usage;
 use crate::domain::limits::{Limits, usual_pids};
 
+/// Counts what the limit of this very cgroup was the reason for, not those below it (Linux 5.2).
+const SHARED_EVENTS: &str = "memory.events.local";
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     payload: PathBuf,
+    /// That of all Runs of the host, and how often its limit had been reached when this one began.
+    shared: PathBuf,
+    shared_hits: u64,
 }
 
 impl Cgroup {
@@ -35,7 +41,9 @@ impl Cgroup {
         for controller in ["+memory", "+pids", "+cpu", "+io"] {
             let _ = put(&run.join("cgroup.subtree_control"), controller);
         }
-        Ok(Self { payload })
+        let shared = run.parent().unwrap_or(run).to_owned();
+        let shared_hits = keyed(&shared.join(SHARED_EVENTS), "oom").unwrap_or(0);
+        Ok(Self { payload, shared, shared_hits })
     }
 
     /// Sets the payload's limits. The shim beside it has none.
@@ -126,15 +134,27 @@ impl Cgroup {
         let figure = |name: &str| fs::read_to_string(self.payload.join(name)).ok().and_then(|t| t.trim().parse().ok());
         Usage {
             cpu_micros: self.keyed("cpu.stat", "usage_usec").unwrap_or(0),
+            user_micros: self.keyed("cpu.stat", "user_usec").unwrap_or(0),
+            system_micros: self.keyed("cpu.stat", "system_usec").unwrap_or(0),
             throttled_micros: self.keyed("cpu.stat", "throttled_usec").unwrap_or(0),
             peak_memory: figure("memory.peak").unwrap_or(0),
             memory_limit: figure("memory.max").unwrap_or(0),
             oom_kills: self.keyed("memory.events", "oom_kill").unwrap_or(0),
             limit_hits: self.keyed("memory.events", "oom").unwrap_or(0),
+            shared_limit: self.shared_limit(),
             read_bytes: self.over_all_disks("rbytes="),
             written_bytes: self.over_all_disks("wbytes="),
             refused_forks: self.keyed("pids.events", "max").unwrap_or(0),
         }
+    }
+
+    /// The limit of all Runs together, if it was reached since this one began.
+    fn shared_limit(&self) -> u64 {
+        let hits = keyed(&self.shared.join(SHARED_EVENTS), "oom").unwrap_or(0);
+        if hits == self.shared_hits {
+            return 0;
+        }
+        fs::read_to_string(self.shared.join("memory.max")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
     /// A line of io.stat is a disk: `8:0 rbytes=1 wbytes=2 …`.
@@ -154,8 +174,7 @@ impl Cgroup {
     }
 
     fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        let text = fs::read_to_string(self.payload.join(file)).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+        keyed(&self.payload.join(file), key)
     }
 
     fn signal_each(&self, signal: Signal) {
@@ -170,6 +189,11 @@ impl Cgroup {
             }
         }
     }
+}
+
+fn keyed(path: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Processes and threads that this kernel can have.

@@ -337,10 +337,13 @@ impl Shim {
             let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
             seconds.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_usec()).unwrap_or(0))
         };
+        let (user, system) = (micros(children.user_time()), micros(children.system_time()));
         let largest = u64::try_from(children.max_rss()).unwrap_or(0).saturating_mul(1024);
         let or = |figure: u64, other: u64| if figure == 0 { other } else { figure };
         Usage {
-            cpu_micros: or(counted.cpu_micros, micros(children.user_time()) + micros(children.system_time())),
+            cpu_micros: or(counted.cpu_micros, user + system),
+            user_micros: or(counted.user_micros, user),
+            system_micros: or(counted.system_micros, system),
             peak_memory: or(counted.peak_memory, largest),
             ..counted
         }

@@ -223,6 +223,7 @@ impl Script {
             workers: 1,
             live_runs: 1,
             unsettled_runs: 0,
+            all_runs: String::new(),
         }
     }
 

@@ -109,6 +109,7 @@ pub(in crate::ctl) fn status(look: Look, status: &v1::HostStatus) -> String {
             }),
         ),
     ];
+    fields.push(("all runs", some(&status.all_runs)));
     fields.extend(status.missing.iter().map(|text| ("missing", some(text))));
     fields.extend(status.remarks.iter().map(|text| ("remark", some(text))));
     look.fields(fields)
@@ -265,7 +266,6 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         let cached = if run.environment_cached() { "from the cache" } else { "built" };
         format!("Python {}, {cached}", cell(version))
     });
-    let time = |micros: u64| span(i64::try_from(micros / 1000).unwrap_or(i64::MAX));
     look.fields(vec![
         ("run", some(&run.id)),
         ("task", Some(format!("{} {}", cell(&run.task_id), cell(&run.task_name)))),
@@ -283,7 +283,7 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
         ("pid", run.stage_pid.map(|pid| pid.to_string())),
         ("commit", run.commit.as_deref().and_then(some)),
         ("environment", environment),
-        ("cpu time", end.and_then(|end| end.cpu_micros).map(time)),
+        ("cpu time", end.and_then(cpu_time)),
         (
             "throttled",
             end.and_then(|end| end.throttled_micros).map(|micros| format!("{} by the CPU limit", time(micros))),
@@ -306,6 +306,20 @@ pub(in crate::ctl) fn run(look: Look, run: &v1::Run) -> String {
 fn memory((peak, limit): (u64, Option<u64>)) -> String {
     let limit = limit.map(|limit| format!(" of {} MiB", limit >> 20)).unwrap_or_default();
     format!("{} MiB{limit}", peak >> 20)
+}
+
+fn time(micros: u64) -> String {
+    span(i64::try_from(micros / 1000).unwrap_or(i64::MAX))
+}
+
+fn cpu_time(end: &v1::RunEnd) -> Option<String> {
+    let all = time(end.cpu_micros?);
+    Some(match (end.user_micros, end.system_micros) {
+        (Some(user), Some(system)) if user + system > 0 => {
+            format!("{all} ({} user, {} system)", time(user), time(system))
+        }
+        _ => all,
+    })
 }
 
 fn disk(end: &v1::RunEnd) -> Option<String> {

@@ -97,3 +97,16 @@ fn a_failure_without_room_on_the_disk_is_the_disks_and_a_success_or_a_stop_is_no
     let stopped = ExitRecord { stop: Some(stop(StopReason::Operator)), ..full(End::Exited { code: 1 }) };
     assert_eq!(Cause::of(&stopped, None).word(), "operator");
 }
+
+#[test]
+fn a_run_that_all_runs_together_have_left_no_memory_is_told_so() {
+    let usage = Usage { oom_kills: 1, shared_limit: 8 << 30, peak_memory: 2 << 30, ..Usage::default() };
+    let killed = ExitRecord { usage, ..record(Stage::Program, End::Signaled { signal: 9 }) };
+    let reason = Cause::of(&killed, None).reason();
+    assert!(reason.contains("all tasks of the host together") && reason.contains("8192 MiB"), "{reason}");
+    assert!(reason.contains("it had used 2048 MiB"), "{reason}");
+    // Its own limit explains it better.
+    let own = Usage { limit_hits: 1, memory_limit: 1 << 30, ..usage };
+    let reason = Cause::of(&ExitRecord { usage: own, ..killed }, None).reason();
+    assert!(reason.contains("at its limit of 1024 MiB"), "{reason}");
+}

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::usage::Usage;
 use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::stop::StopReason;
 
@@ -160,28 +161,4 @@ pub enum End {
         /// What was being written.
         reason: String,
     },
-}
-
-/// What the kernel counted; zero where it could not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Usage {
-    /// User and system time of all processes.
-    pub cpu_micros: u64,
-    /// Time that they were ready to run and held back by the CPU limit.
-    pub throttled_micros: u64,
-    /// Peak memory in bytes: of the cgroup, else of the largest process.
-    pub peak_memory: u64,
-    /// The memory limit in bytes; 0 without one.
-    pub memory_limit: u64,
-    /// `oom_kill` of memory.events: processes killed for memory, whoever was short of it.
-    pub oom_kills: u64,
-    /// `oom` of memory.events: how often the Run's own limit was the reason.
-    pub limit_hits: u64,
-    /// Bytes read from disks.
-    pub read_bytes: u64,
-    /// Bytes written to disks.
-    pub written_bytes: u64,
-    /// How often a new process or thread was refused by the limit of their number.
-    pub refused_forks: u64,
 }

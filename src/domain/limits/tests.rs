@@ -105,6 +105,26 @@ fn without_a_limit_a_fork_bomb_gets_a_quarter_of_the_kernels_processes_and_never
     assert_eq!(usual_pids(0), 32);
 }
 
+#[test]
+fn a_task_can_have_less_time_than_its_worker_gives_but_not_more() {
+    let worker = |time| written(None, None, None, time).expect("read");
+    let of = |limits: Limits, asked| {
+        let (limits, told) = limits.with_time_of_task(asked);
+        (limits.time.map(Time::seconds), told)
+    };
+    assert_eq!(of(worker(Some("2h")), None), (Some(7200), None));
+    assert_eq!(of(worker(Some("2h")), Some("30m")), (Some(1800), None));
+    assert_eq!(of(worker(None), Some(" 90s ")), (Some(90), None));
+    let (time, told) = of(worker(Some("2h")), Some("3h"));
+    assert!(time == Some(7200) && told.is_some_and(|told| told.contains("more than the worker gives; 2 h hold")));
+    for hostile in ["", "0", "-1", "soon\n[clearmld] done", "1e9", "999999999999999999999d"] {
+        let (time, told) = of(worker(Some("2h")), Some(hostile));
+        let told = told.expect(hostile);
+        assert!(time == Some(7200) && told.starts_with(TIME_PROPERTY) && !told.contains('\n'), "{told}");
+    }
+    assert!(of(worker(None), Some("soon")).1.expect("told").ends_with("it has no time limit"));
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_a_reader(text in ".{0,24}") {

@@ -9,8 +9,9 @@ const LEAST: u64 = 32 << 20;
 impl Core {
     /// Says it once, and shows it in `status` for as long as it is so.
     pub(super) async fn look_at_disk(&mut self) {
+        let least = self.settings.borrow().reserve.disk.max(LEAST);
         let root = self.world.store.root().display().to_string();
-        let short = self.world.store.room().await.filter(|room| *room < LEAST).map(|room| {
+        let short = self.world.store.room().await.filter(|room| *room < least).map(|room| {
             format!("the disk of {root} is full ({} MiB left): no task is taken; free space there", room >> 20)
         });
         match (&self.disk, &short) {

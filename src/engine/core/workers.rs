@@ -60,7 +60,8 @@ impl Core {
             return Ok(());
         }
         self.world.launcher.describe().controllers.lacking(limits)?;
-        self.world.outfitter.capacity().map_or(Ok(()), |host| limits.check(host))
+        let reserve = self.settings.borrow().reserve;
+        self.world.outfitter.capacity().map_or(Ok(()), |host| limits.check(reserve.leaves(host)))
     }
 
     /// What hinders a Worker: a host that has lost what its limits need (a boot with other options) takes no task for

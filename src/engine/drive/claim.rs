@@ -5,6 +5,7 @@ use tokio::time::{Duration, sleep};
 use super::{Broken, Drive, News, Next};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{RunSpec, Secrets, StopRequest};
+use crate::domain::limits::{Limits, TIME_PROPERTY};
 use crate::domain::run::{Claimed, Phase, Prepared};
 use crate::domain::stop::StopReason;
 use crate::domain::task::{TaskSnapshot, TaskStatus};
@@ -158,7 +159,12 @@ impl Drive {
         let cgroup = self.world.launcher.cgroup(&self.record.id).await;
         let (outfitter, user) = (&self.world.outfitter, self.terms.user.as_deref());
         let (spec, secrets) = outfitter.outfit(&self.record, user, task, token, cgroup).await?;
-        Ok((RunSpec { limits: self.terms.limits, ..spec }, secrets))
+        Ok((RunSpec { limits: self.limits(task).0, ..spec }, secrets))
+    }
+
+    /// Its Worker's, and what the task asks for itself.
+    fn limits(&self, task: &TaskSnapshot) -> (Limits, Option<String>) {
+        self.terms.limits.with_time_of_task(task.properties.get(TIME_PROPERTY).map(String::as_str))
     }
 
     async fn prepare(
@@ -177,6 +183,9 @@ impl Drive {
             self.record.worker_id()
         );
         store.note(run, &line).await?;
+        if let Some(told) = self.limits(task).1 {
+            store.note(run, &format!("[clearmld] the task's property {told}")).await?;
+        }
         if let Some(image) = &task.container_image {
             let line = format!(
                 "[clearmld] the task asks for container {image}; this worker runs processes, so it is not used"

@@ -87,6 +87,9 @@ impl Drive {
         let stamp =
             UnixMillis(self.world.store.delivery(&self.record.id).await.stamp.saturating_add(1).max(exited.at.0));
         let (level, mut text) = closing_line(&exited.cause);
+        if let Some(record) = &exited.record {
+            text.insert_str(0, &format!("[clearmld] used {}\n", record.usage));
+        }
         if exited.requeue.is_some() {
             text.push_str(&format!("[clearmld] the task goes back to the head of queue {}\n", self.record.queue.name));
         }

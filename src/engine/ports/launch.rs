@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::domain::handover::{ProcessIdentity, Started};
 use crate::domain::ids::RunId;
 use crate::domain::limits::Controllers;
+use crate::domain::reserve::Share;
 
 /// A process that could not be started, found or signalled.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,10 @@ pub enum LaunchError {
 pub trait Launcher: Send + Sync + fmt::Debug {
     /// `systemd` or `direct`, and what this host cannot give, for `status`.
     fn describe(&self) -> LauncherDescription;
+    /// Holds all Runs together to this, from now on.
+    async fn hold(&self, _all: Share) -> Result<(), LaunchError> {
+        Ok(())
+    }
     /// Whether the host is on its way down: a task that was taken now could not be started any more.
     async fn going_down(&self) -> bool {
         false

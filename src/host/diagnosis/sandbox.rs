@@ -195,7 +195,16 @@ fn nobodys(run: &RunId) -> Result<(RunRecord, TaskSnapshot), crate::domain::ids:
     };
     let (name, status) = ("doctor".to_owned(), TaskStatus::InProgress);
     let environment = BTreeMap::new();
-    let task = TaskSnapshot { id: task, name, status, last_worker: None, script, environment, container_image: None };
+    let task = TaskSnapshot {
+        id: task,
+        name,
+        status,
+        last_worker: None,
+        script,
+        environment,
+        properties: BTreeMap::new(),
+        container_image: None,
+    };
     Ok((record, task))
 }
 

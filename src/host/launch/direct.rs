@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
 
@@ -13,6 +14,7 @@ use super::supervised;
 use crate::domain::handover::{ProcessIdentity, Started, file};
 use crate::domain::ids::{RunId, StateId};
 use crate::domain::limits::Controllers;
+use crate::domain::reserve::Share;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 
 /// See the module.
@@ -23,6 +25,8 @@ pub struct Direct {
     cgroups: Option<PathBuf>,
     missing: Vec<String>,
     controllers: Controllers,
+    /// What all Runs together are held to.
+    all: OnceLock<Share>,
 }
 
 impl Direct {
@@ -41,7 +45,7 @@ impl Direct {
                 (None, Controllers { place: format!("no cgroup for runs: {reason}"), ..Controllers::default() })
             }
         };
-        Self { shim, cgroups, missing, controllers }
+        Self { shim, cgroups, missing, controllers, all: OnceLock::new() }
     }
 
     fn run_cgroup(&self, run: &RunId) -> Option<PathBuf> {
@@ -53,6 +57,21 @@ impl Direct {
 impl Launcher for Direct {
     fn describe(&self) -> LauncherDescription {
         LauncherDescription { name: "direct", missing: self.missing.clone(), controllers: self.controllers.clone() }
+    }
+
+    async fn hold(&self, all: Share) -> Result<(), LaunchError> {
+        // Where there is no cgroup for Runs, `describe` says so.
+        let Some(path) = &self.cgroups else { return Ok(()) };
+        // What cannot be limited for one Run is said there, too.
+        let all = Share {
+            memory: all.memory.filter(|_| self.controllers.memory),
+            cpus: all.cpus.filter(|_| self.controllers.cpu),
+        };
+        let held = prepare(path).and_then(|()| hold(path, all).map_err(|error| error.to_string()));
+        held.map_err(|reason| LaunchError::Failed { operation: "limit all runs together", reason })?;
+        // Kept only when it can be: a limit that cannot be set would stop every launch.
+        let _ = self.all.set(all);
+        Ok(())
     }
 
     async fn launch(&self, _run: &RunId, directory: &Path) -> Result<Started, LaunchError> {
@@ -88,6 +107,7 @@ impl Launcher for Direct {
         let path = self.run_cgroup(run)?;
         // The last sweep has removed what holds it.
         prepare(path.parent()?).ok()?;
+        hold(path.parent()?, self.all.get().copied().unwrap_or_default()).ok()?;
         made(fs::create_dir(&path)).ok()?;
         Some(path)
     }
@@ -144,6 +164,18 @@ fn prepare(path: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn hold(path: &Path, all: Share) -> io::Result<()> {
+    let put = |name: &str, text: Option<String>| match text {
+        Some(text) => File::options()
+            .write(true)
+            .open(path.join(name))
+            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes())),
+        None => Ok(()),
+    };
+    put("memory.max", all.memory.map(|bytes| bytes.to_string()))?;
+    put("cpu.max", all.cpus.map(|cpus| cpus.quota()))
 }
 
 fn made(result: io::Result<()>) -> io::Result<()> {

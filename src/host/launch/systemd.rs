@@ -18,6 +18,7 @@ use super::supervised;
 use crate::domain::handover::{JournalSpec, ProcessIdentity, RunSpec, Started, file};
 use crate::domain::ids::RunId;
 use crate::domain::limits::Controllers;
+use crate::domain::reserve::Share;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
 use crate::sys::durable;
 
@@ -148,6 +149,13 @@ fn properties<'a>(shim: &'a str, directory: &'a str, description: String, grace_
     ]
 }
 
+/// What is not limited is left as the operator has it.
+fn slice_properties(all: Share) -> Properties<'static> {
+    let memory = all.memory.map(|bytes| ("MemoryMax", Variant::from(bytes)));
+    let cpus = all.cpus.map(|cpus| ("CPUQuotaPerSecUSec", Variant::from(u64::from(cpus.millis()) * 1000)));
+    memory.into_iter().chain(cpus).collect()
+}
+
 /// journald's own limit, above the shim's: what the shim says of lines that it left out must get through.
 fn journal_limits<'a>(journal: &JournalSpec) -> [(&'static str, Variant<'a>); 2] {
     let interval = Duration::from_secs(30);
@@ -167,6 +175,19 @@ impl Launcher for Systemd {
             description.missing.push(sentence.to_owned());
         }
         description
+    }
+
+    async fn hold(&self, all: Share) -> Result<(), LaunchError> {
+        let properties = slice_properties(all);
+        if properties.is_empty() {
+            return Ok(());
+        }
+        // For this boot.
+        let body = (SLICE, true, properties);
+        self.manager.call::<_, ()>("SetUnitProperties", &body).await.map_err(|error| LaunchError::Failed {
+            operation: "limit all runs together (clearml.slice)",
+            reason: error.to_string(),
+        })
     }
 
     async fn going_down(&self) -> bool {
@@ -306,6 +327,10 @@ mod tests {
         assert_eq!(signature("Delegate"), "b");
         assert_eq!(signature("TasksMax"), "t");
         assert_eq!(signature("UMask"), "u");
+        let slice = slice_properties(Share { memory: Some(1 << 30), cpus: "1.5".parse().ok() });
+        let signatures: Vec<_> =
+            slice.iter().map(|(name, value)| (*name, value.value_signature().to_string())).collect();
+        assert_eq!(signatures, [("MemoryMax", "t".to_owned()), ("CPUQuotaPerSecUSec", "t".to_owned())]);
         let confinement = confinement::properties("/var/lib/clearmld");
         let signature = |name: &str| {
             let value = confinement.iter().find(|(key, _)| *key == name).map(|(_, value)| value);

@@ -66,6 +66,7 @@ fn task(environment: &[(&str, &str)]) -> TaskSnapshot {
             ..TaskScript::default()
         },
         environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        properties: std::collections::BTreeMap::new(),
         container_image: None,
     }
 }

@@ -49,6 +49,7 @@ fn snapshot() -> Snapshot {
             workers: 1,
             live_runs: 2,
             unsettled_runs: 3,
+            all_runs: String::new(),
         },
         workers: vec![worker(Some("its queue is gone"))],
         gpus: vec![GpuView {

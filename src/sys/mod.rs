@@ -7,6 +7,8 @@ pub mod journal;
 #[cfg(feature = "daemon")]
 pub mod mig;
 pub mod mount;
+#[cfg(feature = "daemon")]
+pub mod nvml;
 pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;

@@ -82,19 +82,20 @@ test: prepare-test build shim
 	@$(MAKE) --no-print-directory test-packages
 	@$(MAKE) --no-print-directory test-e2e
 
-# Those of the shim that are ignored where they are built; and the package, of which there may be older versions.
-SHIM_TESTS = $$($(CARGO) test --locked --no-run --test shim 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p')
+# Those of the shim that are ignored where they are built, and the escape tests; and the package, of which there may be older versions.
+built = $$($(CARGO) test --locked --no-run --test $(1) 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p')
+BOOTED_TESTS = "$(call built,shim)" "$(call built,sandbox)"
 DEB = $$(ls -t $(PACKAGES)/clearmld_*.deb | head -n 1)
 
 # The package in a container that systemd boots, its own and the oldest that it is for; needs root.
 test-systemd: deb
 	tests/systemd/verify.sh $(abspath $(TARGET_DIR))/systemd
-	tests/systemd/run.sh $(DEB) "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/systemd
-	tests/systemd/run.sh $(DEB) "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/systemd bullseye
+	tests/systemd/run.sh $(DEB) $(BOOTED_TESTS) $(abspath $(TARGET_DIR))/systemd
+	tests/systemd/run.sh $(DEB) $(BOOTED_TESTS) $(abspath $(TARGET_DIR))/systemd bullseye
 
 # The package on a whole machine, with a kernel of its own; needs root.
 test-e2e: deb
-	tests/e2e/run.sh $(DEB) $(TARGET_DIR)/release/clearmld "$(SHIM_TESTS)" $(abspath $(TARGET_DIR))/e2e
+	tests/e2e/run.sh $(DEB) $(TARGET_DIR)/release/clearmld $(BOOTED_TESTS) $(abspath $(TARGET_DIR))/e2e
 
 # The packages as they lie there, and installed into a root file system; needs root.
 test-packages: prepare-package-test deb rpm

@@ -156,6 +156,23 @@ async fn gpus_are_listed_with_who_has_them_and_whatever_else_computes_there() {
 }
 
 #[tokio::test]
+async fn a_gpu_is_taken_out_of_use_with_a_reason_and_what_cannot_be_is_refused() {
+    let daemon = Daemon::open(outside);
+    let said = ctl(&daemon, &["gpu", "quarantine", "0", "--reason", "a fan is loud"]).await;
+    for part in ["GPU 0: quarantined since 2023-", "a fan is loud", "clearmlctl gpu verify 0"] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+    assert_eq!(daemon.asked().last().map(String::as_str), Some("Quarantine 0 a fan is loud"));
+    let json = ctl(&daemon, &["gpu", "quarantine", "0", "--reason", "x", "-o", "json"]).await.json();
+    assert_eq!((&json["state"], &json["reason"]), (&"quarantined".into(), &"x".into()));
+    ctl(&daemon, &["gpu", "quarantine", "0", "--reason", " "]).await.fails(2, "reason: ");
+    ctl(&daemon, &["gpu", "quarantine", "7", "--reason", "x"]).await.fails(3, "there is no gpu `7`");
+    ctl(&daemon, &["gpu", "verify", "0"]).await.fails(7, "is healthy");
+    ctl(&daemon, &["gpu", "readmit", "0", "--reason", "sure"]).await.fails(7, "is healthy");
+    assert_eq!(daemon.asked().last().map(String::as_str), Some("Readmit 0 sure"));
+}
+
+#[tokio::test]
 async fn a_gpu_is_reserved_for_a_time_with_a_reason_and_given_back() {
     let daemon = Daemon::open(outside);
     let reserve = ["gpu", "reserve", "0", "--for", "2h", "--reason", "a demo"];
@@ -179,7 +196,7 @@ async fn a_gpu_is_reserved_for_a_time_with_a_reason_and_given_back() {
 async fn one_gpu_is_shown_by_any_of_its_names() {
     let daemon = Daemon::open(outside);
     let said = ctl(&daemon, &["gpu", "show", "0"]).await;
-    for part in ["/dev/nvidia1", "0000:07:00.0", "250 of 400 W", "3 corrected, 0 not", "foreign", LIVE_RUN] {
+    for part in ["/dev/nvidia1", "healthy", "0000:07:00.0", "250 of 400 W", "3 corrected, 0 not", "foreign", LIVE_RUN] {
         assert!(said.out.contains(part), "{part} in {}", said.out);
     }
     assert_eq!(ctl(&daemon, &["gpu", "show", "MIG-bb", "-o", "json"]).await.json()["uuid"], "GPU-bb");

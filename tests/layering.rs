@@ -30,7 +30,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("axum", &["src/server", "src/clearml", "src/metrics"]),
     ("rusqlite", &["src/server"]),
     ("zbus", &["src/host/launch"]),
-    ("nvml_wrapper", &["src/host/nvml", "src/sys/mig.rs"]),
+    ("nvml_wrapper", &["src/host/nvml", "src/sys/mig.rs", "src/sys/nvml.rs"]),
     ("tonic", &["src/api", "src/ctl", "src/rpc.rs"]),
     ("comfy_table", &["src/ctl"]),
 ];
@@ -129,7 +129,7 @@ fn every_event_of_the_engine_is_a_notice_with_an_entry_in_the_catalog() {
     for path in all().into_iter().filter(|path| relative(path).starts_with("src/engine/core")) {
         let text = code(&path);
         for word in text.split('"').skip(1).step_by(2) {
-            let event = ["worker_", "run_", "host_", "disk_", "server_", "queue_", "internal_"]
+            let event = ["worker_", "run_", "host_", "disk_", "server_", "queue_", "gpu_", "internal_"]
                 .iter()
                 .any(|room| word.starts_with(room))
                 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');

@@ -1,6 +1,6 @@
 //! From the domain to answers.
 
-mod gpus;
+pub(super) mod gpus;
 
 use crate::domain::cause::Cause;
 use crate::domain::handover::{Stage, Usage};
@@ -240,6 +240,8 @@ impl From<&Exited> for v1::RunEnd {
             | Cause::Stopped { .. }
             | Cause::SetupFailed { .. }
             | Cause::LaunchFailed { .. }
+            | Cause::GpuFault { .. }
+            | Cause::GpuLost { .. }
             | Cause::Lost { .. } => (None, None),
         };
         let usage = exited.record.as_ref().map(|record| record.usage);

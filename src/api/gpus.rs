@@ -6,9 +6,10 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::audit::Call;
+use super::convert::gpus::health;
 use super::parse::{self, gpu_id};
 use super::peer::Peer;
-use crate::engine::handle::Handle;
+use crate::engine::handle::{GpuOrder, Handle};
 use crate::rpc::v1;
 
 /// How old an answer may be: a screen that refreshes every second must not keep the driver busy.
@@ -34,6 +35,23 @@ impl v1::gpus_server::Gpus for GpusService {
         call.close(async { Ok(self.handle.gpus(Duration::ZERO).await?.into()) }).await
     }
 
+    async fn quarantine(&self, request: Request<v1::QuarantineGpuRequest>) -> Result<Response<v1::GpuHealth>, Status> {
+        let (call, asked) = Call::open(request, "Gpus.Quarantine", |asked| described(&asked.gpu, &asked.reason));
+        call.close(self.order(&asked.gpu, GpuOrder::Quarantine, &asked.reason)).await
+    }
+
+    async fn verify(&self, request: Request<v1::VerifyGpuRequest>) -> Result<Response<v1::GpuHealth>, Status> {
+        let (call, asked) = Call::open(request, "Gpus.Verify", |asked| described(&asked.gpu, asked.reason()));
+        let reason = asked.reason.as_deref().unwrap_or("an operator asked for it");
+        call.close(self.order(&asked.gpu, GpuOrder::Verify, reason)).await
+    }
+
+    async fn readmit(&self, request: Request<v1::ReadmitGpuRequest>) -> Result<Response<v1::GpuHealth>, Status> {
+        let (call, asked) = Call::open(request, "Gpus.Readmit", |asked| described(&asked.gpu, asked.reason()));
+        let reason = asked.reason.as_deref().unwrap_or("an operator vouches for it");
+        call.close(self.order(&asked.gpu, GpuOrder::Readmit, reason)).await
+    }
+
     async fn reserve(&self, request: Request<v1::ReserveGpuRequest>) -> Result<Response<v1::Gpu>, Status> {
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let (call, asked) = Call::open(request, "Gpus.Reserve", describe);
@@ -55,6 +73,18 @@ impl v1::gpus_server::Gpus for GpusService {
         })
         .await
     }
+}
+
+impl GpusService {
+    async fn order(&self, gpu: &str, order: GpuOrder, reason: &str) -> Result<v1::GpuHealth, Status> {
+        let (gpu, reason) = (gpu_id(gpu)?, parse::name("reason", reason)?);
+        let record = self.handle.order_gpu(gpu.clone(), order, reason).await?;
+        Ok(health(&gpu.to_string(), Some(&record)))
+    }
+}
+
+fn described(gpu: &str, reason: &str) -> String {
+    format!("{gpu} reason={reason}")
 }
 
 fn describe(asked: &v1::ReserveGpuRequest) -> String {

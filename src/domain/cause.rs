@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::handover::{End, ExitRecord, Stage, StopRequest};
+use super::health::{Blame, Class, Fault, Xid};
 use super::stop::StopReason;
 
 /// Why a Run ended.
@@ -55,6 +56,26 @@ pub enum Cause {
     LaunchFailed {
         /// Why.
         reason: String,
+    },
+    /// Its GPU reported an error, and the program failed.
+    GpuFault {
+        /// The UUID of the GPU or slice.
+        gpu: String,
+        /// The driver's number for the error, if it has one.
+        xid: Option<u64>,
+        /// What it was.
+        fault: String,
+        /// How the program ended.
+        ended: String,
+    },
+    /// Its GPU was lost under it.
+    GpuLost {
+        /// The UUID of the GPU.
+        gpu: String,
+        /// What is known.
+        reason: String,
+        /// How the program ended.
+        ended: String,
     },
     /// Nobody saw its end: the host rebooted, or the shim was killed. Never guessed to be success.
     Lost {
@@ -120,6 +141,40 @@ impl Cause {
         }
     }
 
+    /// Whether it may be that a GPU failed and the program with it.
+    #[must_use]
+    pub fn may_be_a_gpus(&self) -> bool {
+        match self {
+            Self::ExitCode { code, .. } => *code != 0,
+            Self::Signal { .. } => true,
+            Self::OutOfMemory { .. }
+            | Self::DiskFull { .. }
+            | Self::Stopped { .. }
+            | Self::SetupFailed { .. }
+            | Self::LaunchFailed { .. }
+            | Self::GpuFault { .. }
+            | Self::GpuLost { .. }
+            | Self::Lost { .. } => false,
+        }
+    }
+
+    /// The cause, now that something is known of the Run's GPU, or else what is worth a remark: a program that ended well
+    /// did so all the same, and a person's stop needs no other reason.
+    #[must_use]
+    pub fn blamed_on(self, blame: &Blame) -> (Self, Option<String>) {
+        let (gpu, fault) = (blame.uuid.clone(), blame.fault.sentence());
+        if !self.may_be_a_gpus() {
+            return (self, Some(format!("GPU {gpu} reported a fault while the task ran: {fault}")));
+        }
+        let ended = self.reason();
+        let cause = match &blame.fault {
+            Fault::Lost { reason } => Self::GpuLost { gpu, reason: reason.clone(), ended },
+            Fault::Xid { xid } => Self::GpuFault { gpu, xid: Some(xid.0), fault, ended },
+            Fault::Ecc { .. } | Fault::Hung { .. } => Self::GpuFault { gpu, xid: None, fault, ended },
+        };
+        (cause, None)
+    }
+
     /// The status that it means at the server.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -131,6 +186,8 @@ impl Cause {
             | Self::DiskFull { .. }
             | Self::SetupFailed { .. }
             | Self::LaunchFailed { .. }
+            | Self::GpuFault { .. }
+            | Self::GpuLost { .. }
             | Self::Lost { .. } => Verdict::Failed,
             Self::Stopped { reason } => match reason {
                 StopReason::UserAbort
@@ -164,6 +221,8 @@ impl Cause {
             },
             Self::SetupFailed { .. } => "setup_failed",
             Self::LaunchFailed { .. } => "launch_failed",
+            Self::GpuFault { .. } => "gpu_fault",
+            Self::GpuLost { .. } => "gpu_lost",
             Self::Lost { .. } => "lost",
         }
     }
@@ -194,6 +253,15 @@ impl Cause {
             },
             Self::SetupFailed { stage, reason } => format!("{} stage failed: {reason}", stage.as_str()),
             Self::LaunchFailed { reason } => format!("the task could not be launched: {reason}"),
+            Self::GpuFault { gpu, xid, fault, ended } => {
+                // The program's own faults look like the GPU's.
+                let whose = xid.is_some_and(|xid| Xid(xid).class() == Class::Application);
+                let whose = if whose { ", most often an error of the program itself" } else { "" };
+                format!("GPU fault: {fault}{whose}, on GPU {gpu}; {ended}")
+            }
+            Self::GpuLost { gpu, reason, ended } => {
+                format!("GPU lost: GPU {gpu} does not answer any more ({reason}); {ended}")
+            }
             Self::Lost { reason } => format!("the run was lost: {reason}"),
         }
     }

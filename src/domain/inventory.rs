@@ -79,6 +79,10 @@ pub struct Gpu {
     pub processes: Vec<GpuProcess>,
     /// Why it cannot be used: it has fallen off its bus, its device node is missing, ….
     pub unusable: Option<String>,
+    /// Whether the driver says that it has lost the card.
+    pub lost: bool,
+    /// What of its memory waits for a reset to be replaced.
+    pub repair: Option<String>,
 }
 
 /// A MIG slice: a compute instance in a GPU instance.
@@ -90,6 +94,8 @@ pub struct Slice {
     pub uuid: String,
     /// Such as `1g.5gb`.
     pub profile: String,
+    /// Its GPU instance and its compute instance, as events name them.
+    pub instances: Option<(u32, u32)>,
     /// Its device nodes below /dev/nvidia-caps, besides those of the GPU.
     pub nodes: Vec<PathBuf>,
     /// What it is at. The temperature is the GPU's.

@@ -9,6 +9,7 @@ pub mod figures;
 pub mod fit;
 pub mod gpu;
 pub mod handover;
+pub mod health;
 pub mod hours;
 pub mod ids;
 pub mod inventory;

@@ -76,6 +76,11 @@ notices! {
     QueueGone           "queue_gone"            "25b89f5488e02bb1ce4b54446a256974" Warning "A queue of a worker is gone"
     HostDraining        "host_draining"         "af0397fda0f08e4a7652a81079d8ea3a" Notice  "The host takes no more tasks"
     HostResumed         "host_resumed"          "98461f56642b0e9c61f3cced212dd418" Notice  "The host takes tasks again"
+    GpuFault            "gpu_fault"             "684a39beab3f420191230763b61227a2" Warning "A GPU reported an error"
+    GpuSuspect          "gpu_suspect"           "1f60d04c57d942c1884fee80d41f5131" Warning "A GPU is suspect"
+    GpuQuarantined      "gpu_quarantined"       "26e84e9567884e97aac74dafa8f3cb76" Error   "A GPU is out of use"
+    GpuVerifying        "gpu_verifying"         "5795792f3d42430885cb75da50a257b4" Notice  "A GPU is being verified"
+    GpuHealthy          "gpu_healthy"           "fb77ee86229a4feda10b09b4a0766117" Notice  "A GPU is lent again"
     GpuReserved         "gpu_reserved"          "dd9dd25b004edf5bb5dfff3bfcfaee30" Notice  "A GPU was reserved"
     GpuReleased         "gpu_released"          "27f23215be7057c6a7c5755b62cd1c34" Notice  "A reserved GPU is lent again"
     RunClaimed          "run_claimed"           "0a2e6f8cff5c50ddd465d35010f95ad6" Notice  "A task was taken from its queue"
@@ -87,6 +92,7 @@ notices! {
     RunLaunchFailed     "run_launch_failed"     "751ecc0e3ae2fbc1f88bc928e9dbaa7d" Error   "A task could not be launched"
     RunOutOfMemory      "run_out_of_memory"     "f76abe8358f4e3cfc89be7a2309bd758" Warning "A task ran out of memory"
     RunOutOfDisk        "run_out_of_disk"       "84506fb8bf447bf9417c4024a2c0289a" Error   "A task found the disk full"
+    RunGpuFault         "run_gpu_fault"         "7ae1b35fb2454e8f9465002404b7758a" Error   "A task failed with its GPU"
     RunStopped          "run_stopped"           "d77fef3001b4ef3c9b17886875c894ab" Notice  "A run was stopped"
     RunHostShutdown     "run_host_shutdown"     "ca1e3621b3b162adfc447aa315b0445f" Notice  "A run was stopped because the host was shut down"
     RunLost             "run_lost"              "e59174dcaa55e60e304bfcf16df51eed" Warning "A run was lost"
@@ -134,6 +140,7 @@ impl Notice {
             } => Self::RunStopped,
             Cause::SetupFailed { .. } => Self::RunSetupFailed,
             Cause::LaunchFailed { .. } => Self::RunLaunchFailed,
+            Cause::GpuFault { .. } | Cause::GpuLost { .. } => Self::RunGpuFault,
             Cause::Lost { .. } => Self::RunLost,
         }
     }

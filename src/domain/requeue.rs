@@ -60,7 +60,9 @@ pub fn went_down_with_host(cause: &Cause, host: HostEnd) -> bool {
         | Cause::OutOfMemory { .. }
         | Cause::DiskFull { .. }
         | Cause::SetupFailed { .. }
-        | Cause::LaunchFailed { .. } => false,
+        | Cause::LaunchFailed { .. }
+        | Cause::GpuFault { .. }
+        | Cause::GpuLost { .. } => false,
     }
 }
 

@@ -109,6 +109,9 @@ pub struct Exited {
     /// The task goes back to its queue: how far that is.
     #[serde(default)]
     pub requeue: Option<Requeue>,
+    /// Something that was noticed and did not decide the end, in a sentence.
+    #[serde(default)]
+    pub remark: Option<String>,
 }
 
 /// See [`Phase::Settled`].

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::health::Health;
 use super::ids::RunId;
 use super::inventory::{Gpu, GpuProcess, Inventory};
 use super::lease::{Pool, Unit};
@@ -16,6 +17,16 @@ pub enum Withheld {
     Unusable {
         /// In the driver's words, with the next step.
         reason: String,
+    },
+    /// It works, but is not trusted.
+    #[error("is {state}: {reason}; {next}")]
+    Distrusted {
+        /// `suspect`, `quarantined`, `verifying`.
+        state: &'static str,
+        /// Why.
+        reason: String,
+        /// What to do.
+        next: String,
     },
     /// Somebody keeps it for themselves.
     #[error("is reserved by {by}: {reason}")]
@@ -48,6 +59,8 @@ pub struct Circumstances<'a> {
     pub inventory: &'a Inventory,
     /// What is lent.
     pub pool: &'a Pool,
+    /// How far each of them can be trusted.
+    pub health: &'a Health,
     /// What people keep for themselves.
     pub reservations: &'a Reservations,
     /// Supervisors of live Runs: every process of a Run descends from one.
@@ -74,7 +87,7 @@ impl Withheld {
     pub fn passes(&self) -> bool {
         match self {
             Self::Held { .. } => true,
-            Self::Unusable { .. } | Self::Reserved { .. } | Self::Foreign { .. } => false,
+            Self::Unusable { .. } | Self::Distrusted { .. } | Self::Reserved { .. } | Self::Foreign { .. } => false,
         }
     }
 }
@@ -86,6 +99,10 @@ impl Circumstances<'_> {
         let gpu = self.inventory.gpus.iter().find(|gpu| gpu.uuid == unit.gpu);
         if let Some(reason) = gpu.and_then(|gpu| unusable(gpu, unit)) {
             return Some(Withheld::Unusable { reason: reason.to_owned() });
+        }
+        if let Some(record) = self.health.distrusted(unit) {
+            let (state, reason) = (record.state.word(), record.reason.clone());
+            return Some(Withheld::Distrusted { state, reason, next: record.next_step(&unit.uuid) });
         }
         if let Some(found) = self.reservations.of(unit) {
             return Some(Withheld::Reserved { by: found.by.clone(), reason: found.reason.clone() });
@@ -173,8 +190,14 @@ mod tests {
         let reservation = Reservation { unit: unit.clone(), by, reason, made, term: Term::Until(UnixMillis(9)) };
         let reservations = Reservations { made: reserved.then_some(reservation).into_iter().collect() };
         let shims = BTreeMap::from([(77, run)]);
-        let circumstances =
-            Circumstances { inventory: &inventory, pool: &pool, reservations: &reservations, shims: &shims, strangers };
+        let circumstances = Circumstances {
+            inventory: &inventory,
+            pool: &pool,
+            health: &Health::default(),
+            reservations: &reservations,
+            shims: &shims,
+            strangers,
+        };
         circumstances.withheld(&unit, Share::ALONE).map_or_else(|| "free".to_owned(), |withheld| withheld.to_string())
     }
 

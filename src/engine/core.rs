@@ -8,6 +8,7 @@ mod demand;
 mod disk;
 mod events;
 mod gpus;
+mod health;
 mod lender;
 mod reservations;
 mod runs;
@@ -29,6 +30,7 @@ use super::poll::Demand;
 use super::ports::{Forced, ServerError, StoreError};
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
+use crate::domain::health::Blame;
 use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
 use crate::domain::lease::Pool;
 use crate::domain::reservation::Reservations;
@@ -97,6 +99,15 @@ pub enum News {
         /// Who asked.
         reply: Reply<WorkerView>,
     },
+    /// The GPUs were looked at for what may be wrong with them.
+    Seen,
+    /// A GPU on probation was examined.
+    Examined {
+        /// Which, by UUID.
+        uuid: String,
+        /// What speaks against it.
+        found: Result<(), String>,
+    },
     /// The GPUs have been looked at.
     Looked(Reply<GpusView>),
 }
@@ -107,8 +118,21 @@ struct Slot {
     record: RunRecord,
     progress: Option<Progress>,
     stop: watch::Sender<Option<StopRequest>>,
+    /// Since when it is to stop, as far as this daemon has seen.
+    stopping: Option<Instant>,
+    /// It does not end, and that was said of its GPUs.
+    hung: bool,
+    /// What it may die of.
+    blame: watch::Sender<Option<Blame>>,
     /// Found without a shim: the server must not hear that we run the task, since another host may by now.
     orphaned: bool,
+}
+
+impl Slot {
+    fn new(record: RunRecord, blame: Option<Blame>) -> Self {
+        let (stop, blame) = (watch::Sender::new(record.stop.clone()), watch::Sender::new(blame));
+        Self { record, progress: None, stop, stopping: None, hung: false, blame, orphaned: false }
+    }
 }
 
 /// A Worker, as the core holds it.
@@ -142,6 +166,7 @@ pub struct Core {
     posts: BTreeMap<WorkerName, Post>,
     runs: BTreeMap<RunId, Slot>,
     pool: Pool,
+    ward: health::Ward,
     reservations: Reservations,
     control: control::Control,
     draining: bool,
@@ -188,6 +213,7 @@ impl Core {
             posts: BTreeMap::new(),
             runs: BTreeMap::new(),
             pool: Pool::default(),
+            ward: health::Ward::new(loaded.health),
             reservations: loaded.reservations,
             control: control::Control::default(),
             draining: loaded.draining,
@@ -229,9 +255,10 @@ impl Core {
                 post.active.push(record.id.clone());
             }
         }
-        let stop = watch::Sender::new(record.stop.clone());
         let orphaned = matches!(&record.phase, Phase::Running(running) if !self.world.launcher.alive(&running.shim));
-        self.runs.insert(record.id.clone(), Slot { record, progress: None, stop, orphaned });
+        let blame = self.ward.health.blame(&record.id);
+        let slot = Slot { orphaned, ..Slot::new(record, blame) };
+        self.runs.insert(slot.record.id.clone(), slot);
     }
 
     pub(super) fn remarks(&self) -> &[String] {
@@ -261,6 +288,7 @@ impl Core {
         self.look_up_queues();
         self.publish();
         tokio::pin!(shutdown);
+        let mut reports = self.world.gpus.reports();
         let mut beat = interval(Duration::from_secs(2));
         let mut link = self.world.link.clone();
         loop {
@@ -275,7 +303,9 @@ impl Core {
                     let link = link.borrow_and_update().clone();
                     self.link_changed(&link);
                 }
+                report = health::next(&mut reports) => self.hear_of_gpu(report).await,
                 _ = beat.tick() => {
+                    self.mind_health().await;
                     self.look_at_disk().await;
                     self.mind_reservations().await;
                     self.prune().await;
@@ -309,7 +339,8 @@ impl Core {
             .unwrap_or_default();
         let Some(slot) = self.runs.get(&record.id) else { return };
         let (world, settings) = (self.world.clone(), Arc::clone(&self.settings.borrow()));
-        let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted);
+        let drive = Drive::new(world, settings, record, terms, self.news_in.clone(), slot.stop.subscribe(), adopted)
+            .told(slot.blame.subscribe());
         self.drives.spawn(drive.run());
     }
 
@@ -351,6 +382,8 @@ impl Core {
                 };
                 let _ = reply.send(added);
             }
+            News::Seen => self.mind_health().await,
+            News::Examined { uuid, found } => self.examined(&uuid, found).await,
             News::Looked(reply) => {
                 self.identify_leases();
                 drop(reply.send(Ok(self.gpus_view())));

@@ -19,6 +19,7 @@ use super::ship::{self, ShipError};
 use super::{Backoff, Settings, World};
 use crate::domain::cause::Cause;
 use crate::domain::handover::{Progress, StopRequest};
+use crate::domain::health::Blame;
 use crate::domain::limits::Limits;
 use crate::domain::run::{Exited, Phase, RunRecord};
 use crate::domain::sandbox::Sandbox;
@@ -34,6 +35,8 @@ pub struct Drive {
     pub(super) news: mpsc::Sender<News>,
     /// What the core wants; sticky, and only ever hastened.
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
+    /// What the core knows that it may die of.
+    pub(super) blame: watch::Receiver<Option<Blame>>,
     /// Whether the record was found in the ledger rather than made just now.
     pub(super) adopted: bool,
     progress: Option<Progress>,
@@ -109,12 +112,20 @@ impl Drive {
             terms,
             news,
             stop,
+            blame: watch::channel(None).1,
             adopted,
             progress: None,
             shipping: None,
             feedback: None,
             removal: None,
         }
+    }
+
+    /// Told by the core what its GPUs do.
+    #[must_use]
+    pub fn told(mut self, blame: watch::Receiver<Option<Blame>>) -> Self {
+        self.blame = blame;
+        self
     }
 
     /// Lives it to its end.
@@ -202,7 +213,14 @@ impl Drive {
     }
 
     fn exited(&self, cause: Cause) -> Phase {
-        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None, requeue: None })
+        Phase::Exited(Exited {
+            cause,
+            record: None,
+            at: self.world.clock.now(),
+            started: None,
+            requeue: None,
+            remark: None,
+        })
     }
 
     fn broken(&self, broken: Broken) -> Phase {

@@ -12,6 +12,7 @@ use super::ports::{LauncherDescription, ServerError, ServerIdentity};
 pub use super::reload::{Reload, SettingChange};
 use crate::domain::gpu::GpuId;
 use crate::domain::handover::Progress;
+use crate::domain::health::Record;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
 use crate::domain::run::RunRecord;
@@ -172,6 +173,17 @@ pub struct GpusView {
     pub gpus: Vec<GpuView>,
 }
 
+/// What an operator may say of a GPU's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuOrder {
+    /// It is lent to nobody.
+    Quarantine,
+    /// It is put on probation, and lent again if that goes well.
+    Verify,
+    /// It is lent again at once.
+    Readmit,
+}
+
 /// A reservation that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReservation {
@@ -223,6 +235,7 @@ pub enum Command {
     RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
     Runs(Reply<Vec<RunView>>),
     Gpus { age: Duration, reply: Reply<GpusView> },
+    OrderGpu { gpu: GpuId, order: GpuOrder, reason: String, reply: Reply<Record> },
     ReserveGpu { asked: NewReservation, reply: Reply<()> },
     ReleaseGpu { gpu: GpuId, reply: Reply<()> },
     StopRun { run: RunId, grace_ms: Option<u64>, reply: Reply<RunView> },
@@ -244,6 +257,7 @@ impl fmt::Debug for Command {
             Self::RemoveWorker { .. } => "RemoveWorker",
             Self::Runs(_) => "Runs",
             Self::Gpus { .. } => "Gpus",
+            Self::OrderGpu { .. } => "OrderGpu",
             Self::ReserveGpu { .. } => "ReserveGpu",
             Self::ReleaseGpu { .. } => "ReleaseGpu",
             Self::StopRun { .. } => "StopRun",
@@ -384,6 +398,16 @@ impl Handle {
         let uuid = inventory.find(id).map(|gpu| &gpu.uuid);
         let found = gpus.into_iter().find(|view| Some(&view.gpu.uuid) == uuid);
         found.ok_or_else(|| EngineError::NotFound { kind: "gpu", name: id.to_string() })
+    }
+
+    /// Takes a GPU or a slice out of use, verifies it, or lends it again. Durable; what a Run holds it keeps to its end.
+    ///
+    /// # Errors
+    /// When there is none of that name, it is that already, or a Run holds what is to be verified.
+    pub async fn order_gpu(&self, gpu: GpuId, order: GpuOrder, reason: String) -> Result<Record, EngineError> {
+        // At the daemon's start the driver may not have answered yet.
+        self.gpus(Duration::from_secs(2)).await?;
+        self.ask(|reply| Command::OrderGpu { gpu, order, reason, reply }).await
     }
 
     /// Keeps a GPU or a slice from all Workers for a while. Durable; what a Run holds it keeps to its end.

@@ -28,6 +28,7 @@ mod crash;
 mod declared;
 mod dynamic;
 mod gpus;
+mod health;
 mod life;
 mod requeue;
 mod reservations;

@@ -33,6 +33,8 @@ pub(crate) struct FakeLauncher {
     programs: Mutex<BTreeMap<RunId, Program>>,
     launches: Mutex<BTreeMap<RunId, u32>>,
     going_down: AtomicBool,
+    /// Whether programs hang in a driver, so that no signal ends them.
+    pub(crate) hanging: AtomicBool,
     /// What the kernel can limit; nothing, unless told.
     pub(crate) controllers: Mutex<Controllers>,
     boots: AtomicU32,
@@ -177,7 +179,7 @@ impl Launcher for FakeLauncher {
             let programs = self.programs.lock().expect("unpoisoned");
             programs.iter().find(|(_, program)| program.started.shim == *shim).map(|(run, _)| run.clone())
         };
-        if let Some(run) = run {
+        if let Some(run) = run.filter(|_| !self.hanging.load(Ordering::SeqCst)) {
             self.exit(&run, End::Signaled { signal: 15 });
         }
         Ok(())

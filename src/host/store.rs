@@ -5,6 +5,7 @@
 //! lock                     held by the daemon that serves it
 //! workers/<name>.json      a Worker
 //! host.json                whether the host drains
+//! gpu-health.json          how far each GPU can be trusted
 //! reservations.json        GPUs that people keep for a while
 //! ledger/<run>.json        a Run's record
 //! runs/<run>/              a Run's files (see domain::handover), delivery.json, token.json
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
+use crate::domain::health::Health;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::log::Delivery;
 use crate::domain::reservation::Reservations;
@@ -100,6 +102,11 @@ impl Store for FileStore {
 
     async fn put_draining(&self, draining: bool) -> Result<(), StoreError> {
         self.on_thread(move |root| ledger::put_draining(root, draining)).await
+    }
+
+    async fn put_health(&self, health: &Health) -> Result<(), StoreError> {
+        let health = health.clone();
+        self.on_thread(move |root| ledger::put_health(root, &health)).await
     }
 
     async fn put_reservations(&self, all: &Reservations) -> Result<(), StoreError> {

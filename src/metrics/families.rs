@@ -3,6 +3,7 @@
 use super::exposition::{Family, Kind, Sample};
 use super::tally::{BOUNDS, Tally};
 use crate::domain::figures::HostFigures;
+use crate::domain::health::State;
 use crate::domain::ids::UnixMillis;
 use crate::domain::inventory::{GpuView, Power};
 use crate::engine::handle::{HostStatus, ServerLink, WorkerActivity, WorkerView};
@@ -156,6 +157,15 @@ fn of_gpus(gpus: &[GpuView]) -> Vec<Family> {
         labels.extend([("index", view.gpu.index.to_string()), ("name", view.gpu.name.clone())]);
         Sample { suffix: "_info", labels, value: 1.0 }
     });
+    let health = gpus.iter().flat_map(|view| {
+        let word = worst(view);
+        State::WORDS.map(|state| {
+            let mut labels = uuid(view);
+            labels.push(("state", state.to_owned()));
+            (labels, flag(state == word))
+        })
+    });
+    const HEALTH: &str = "How far the GPU can be trusted: 1 for the state that it, or the worst of its slices, is in.";
     vec![
         family("clearmld_gpu", "A GPU of this host.", Kind::Info, None, about.collect()),
         each("clearmld_gpu_utilization_ratio", "Share of time that the GPU was busy.", |view| {
@@ -180,7 +190,20 @@ fn of_gpus(gpus: &[GpuView]) -> Vec<Family> {
         each("clearmld_gpu_usable", "Whether the GPU can be used: 0 when it is lost or has no device node.", |view| {
             Some(flag(view.gpu.unusable.is_none()))
         }),
+        gauge("clearmld_gpu_health", HEALTH, health),
     ]
+}
+
+/// Of the GPU and its slices.
+fn worst(view: &GpuView) -> &'static str {
+    let rank = |state: State| match state {
+        State::Healthy => 0,
+        State::Verifying { .. } => 1,
+        State::Suspect => 2,
+        State::Quarantined { .. } => 3,
+    };
+    let records = view.health.iter().chain(view.slices.iter().filter_map(|slice| slice.health.as_ref()));
+    records.map(|record| record.state).max_by_key(|state| rank(*state)).unwrap_or_default().word()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod journal;
 pub mod mig;
 pub mod mount;
 pub mod network;
+#[cfg(feature = "daemon")]
+pub mod nvml;
 pub mod process;
 #[cfg(feature = "daemon")]
 pub mod readable;

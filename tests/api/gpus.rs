@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clearmld::domain::gpu::GpuClaim;
+use clearmld::domain::gpu::{GpuClaim, GpuId};
+use clearmld::domain::health::{Health, Record};
 use clearmld::domain::inventory::{self, Driver, EccCounts, Figures, Gpu, GpuProcess, Inventory, Power, Slice};
 use clearmld::domain::lease::{Lease, Pool, Unit};
 use clearmld::domain::reservation::{Reservation, Reservations, Term};
 use clearmld::domain::withheld::{Circumstances, Strangers};
-use clearmld::engine::handle::GpusView;
+use clearmld::engine::handle::{EngineError, GpuOrder, GpusView};
 
 use super::{BUSY, LIVE_RUN, UnixMillis, id};
 
@@ -62,10 +63,26 @@ pub(crate) fn view() -> GpusView {
     let circumstances = Circumstances {
         inventory: &inventory,
         pool: &pool,
+        health: &Health::default(),
         reservations: &reservations,
         shims: &shims,
         strangers: &strangers,
     };
     let gpus = inventory::view(&circumstances, &[(id(BUSY), id("0"))], &[(id(LIVE_RUN), lease)]);
     GpusView { inventory: Arc::new(inventory), gpus }
+}
+
+/// GPU 0 is as it is ordered to be; there is no other.
+pub(crate) fn order(gpu: &GpuId, order: GpuOrder, reason: String) -> Result<Record, EngineError> {
+    if gpu.to_string() != "0" {
+        return Err(EngineError::NotFound { kind: "gpu", name: gpu.to_string() });
+    }
+    let unit = Unit { uuid: "GPU-aa".into(), gpu: "GPU-aa".into(), nodes: Vec::new() };
+    let (mut health, at) = (Health::default(), UnixMillis(1_700_000_000_000));
+    let changed = match order {
+        GpuOrder::Quarantine => health.quarantine(&unit, reason, at),
+        GpuOrder::Verify => health.verify(&unit, reason, at),
+        GpuOrder::Readmit => health.readmit(&unit, reason, at),
+    };
+    changed.map(|change| change.record).map_err(|refused| EngineError::Conflict { reason: refused.to_string() })
 }

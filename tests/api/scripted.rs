@@ -193,7 +193,7 @@ impl Script {
         };
         let ended = |cause| {
             let (at, started) = (UnixMillis(1_700_000_090_000), Some(UnixMillis(1_700_000_030_000)));
-            let exited = Exited { cause, record: None, at, started, requeue: None };
+            let exited = Exited { cause, record: None, at, started, requeue: None, remark: None };
             Phase::Settled(Settled { exited, at: UnixMillis(1_700_000_091_000), note: None })
         };
         let shim = clearmld::domain::handover::ProcessIdentity { pid: 1, start_ticks: 1, boot_id: "b".into() };
@@ -287,6 +287,10 @@ impl Script {
             Command::Gpus { age, reply } => {
                 self.note(format!("gpus {}", age.as_secs()));
                 drop(reply.send(Ok(gpus::view())));
+            }
+            Command::OrderGpu { gpu, order, reason, reply } => {
+                self.note(format!("{order:?} {gpu} {reason}"));
+                drop(reply.send(gpus::order(&gpu, order, reason)));
             }
             Command::ReserveGpu { asked, reply } => {
                 self.note(format!(

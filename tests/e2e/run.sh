@@ -5,15 +5,17 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-usage='usage: run.sh DEB CLEARMLD SHIM-TESTS CACHE'
+usage='usage: run.sh DEB CLEARMLD SHIM-TESTS SANDBOX-TESTS CACHE'
 deb=${1:?$usage}
 # The ClearML server of the test is a clearmld --local that no package manager knows.
 clearmld=${2:?$usage}
 # Those that need cgroup controllers.
 tests=${3:?$usage}
-cache=${4:?$usage}
+# Those that try to get out of a sandbox.
+escapes=${4:?$usage}
+cache=${5:?$usage}
 # A run takes half of this on two slow cores without virtualisation.
-limit=${E2E_LIMIT:-900}
+limit=${E2E_LIMIT:-1200}
 memory=${E2E_MEMORY:-2560}
 
 "$repository/tests/prepare/host.sh" e2e
@@ -37,13 +39,14 @@ trap 'exit 130' INT TERM
 check=$scratch/check
 mkdir -p "$check/bin"
 install -m 0644 -t "$check" "$here"/inside/* "$repository/docs/security.md" \
-  "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,counting.sh}
+  "$repository"/tests/systemd/inside/{host.py,runs.py,gpus.py,escape.py,counting.sh}
 cp -a "$wheels/wheels" "$check/wheels"
 install -m 0755 "$wheels/uv" "$check/bin/uv"
 install -m 0755 -t "$check/bin" "$clearmld" "$(dirname "$tests")/../clearmld-shim"
 install -m 0755 "$tests" "$check/bin/shim-tests"
+install -m 0755 "$escapes" "$check/bin/sandbox-tests"
 # An emulated disk is slow, and nobody looks at their symbols.
-strip "$check/bin/clearmld" "$check/bin/clearmld-shim" "$check/bin/shim-tests"
+strip "$check"/bin/{clearmld,clearmld-shim,shim-tests,sandbox-tests}
 install -m 0644 "$deb" "$check/clearmld.deb"
 mkdir "$check/nvml"
 cc -shared -fPIC -o "$check/nvml/libnvidia-ml.so.1" "$repository/tests/nvml/stub.c"

@@ -104,3 +104,55 @@ async fn a_driver_that_hangs_holds_up_neither_the_start_nor_the_runs_that_live_n
     world.ok(&["task", "abort", task.as_str()]);
     world.end(&task).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gpu_that_breaks_is_named_on_its_task_and_taken_out_of_use_and_the_other_worker_goes_on() {
+    let mut world = World::with_gpus().await;
+    world.start_daemon();
+    world.ok(&["worker", "add", "--gpus", "0", "--queue", "default"]);
+    world.ok(&["worker", "add", "--gpus", "1", "--queue", "other", "--create-queue"]);
+    // The daemon's thread listens once it has seen the GPUs.
+    world.until("the driver's answer", |world| world.json(&["gpu", "list"])["driver"]["state"] == "up").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let script = "import sys, time\nprint('on it', flush=True)\ntime.sleep(8)\nsys.exit(1)\n";
+    let task = world.submit(script, "").await;
+    world.log_shows(&task, "on it").await;
+    world.gpus_are(&format!("{TWO}fail call=gpu gpu=0 code=15\nxid id=1 gpu=0 code=79\n"));
+    world.until("that the GPU is out of use", |world| state(world, "GPU-aa") == "quarantined").await;
+    let reason = world.fails(&task).await;
+    assert!(reason.starts_with("GPU fault: Xid 79 (GPU has fallen off the bus), on GPU GPU-aa"), "{reason}");
+    assert!(reason.contains("exit code 1"), "{reason}");
+    let run = world.json(&["run", "list"])[0].clone();
+    assert_eq!(run["end"]["cause"], "gpu_fault", "{run}");
+
+    assert_eq!(state(&world, "GPU-bb"), "healthy");
+    let problem = world.json(&["worker", "show", "testhost:gpu0"])["problem"].to_string();
+    assert!(problem.contains("fell off the bus"), "what the driver says of it comes first: {problem}");
+    let other = world
+        .submit_with(|submission| {
+            submission.diff = Some("print('done')\n".into());
+            submission.queue = Some("other".into());
+        })
+        .await;
+    world.completes(&other).await;
+
+    // It is back after a reset of the card, and still nobody's until it is verified: also for the next daemon.
+    world.gpus_are(TWO);
+    world.kill_daemon();
+    world.start_daemon();
+    world.until("the driver's answer", |world| world.json(&["gpu", "list"])["driver"]["state"] == "up").await;
+    assert_eq!(state(&world, "GPU-aa"), "quarantined");
+    let problem = world.json(&["worker", "show", "testhost:gpu0"])["problem"].to_string();
+    assert!(problem.contains("is quarantined: Xid 79") && problem.contains("gpu verify"), "{problem}");
+    let shown = world.ok(&["gpu", "show", "GPU-aa"]);
+    assert!(shown.contains("Xid 79") && shown.contains("quarantined since"), "{shown}");
+    world.ok(&["gpu", "verify", "0", "--reason", "reset"]);
+    assert_eq!(state(&world, "GPU-aa"), "verifying");
+    world.ok(&["gpu", "readmit", "0"]);
+    let again = world.submit("print('again')\n", "").await;
+    world.completes(&again).await;
+}
+
+fn state(world: &World, uuid: &str) -> String {
+    world.json(&["gpu", "show", uuid])["health"]["state"].as_str().unwrap_or_default().to_owned()
+}

@@ -16,6 +16,7 @@ mod follower;
 mod full_disk;
 mod git_password;
 mod gpus;
+mod hostile_names;
 mod ledger;
 mod lending;
 mod life;

@@ -8,9 +8,11 @@
  *       limit=400000 ecc=2 uncorrected=0          (one line; what is not said is not supported)
  *   slice gpu=0 index=1 uuid=MIG-bbbb profile=1g.5gb gi=7 ci=0 total=5368709120 used=0
  *   process gpu=0 pid=123 used=1048576
+ *   (a gpu may also say pending=1 or failed=1: rows of memory that wait for a reset, or that none is left for)
+ *   xid id=1 gpu=0 code=79 gi=7     an error, delivered once to each set that was made before; ids go up
  *   link gpu=0 bus=8                an NVLink of GPU 0 to what is on that bus; without one there is no NVLink
  *   fail call=init code=9           nvmlInit answers that code; also call=count and call=gpu with gpu=N
- *   hang                            nvmlDeviceGetCount does not come back while this line is there
+ *   hang                            nvmlDeviceGetCount and nvmlEventSetWait do not come back while this line is there
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, UNKNOWN = 999 };
+enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, TIMEOUT = 10, UNKNOWN = 999 };
+enum { CRITICAL_XID_ERROR = 8, STEP_US = 10000 };
 enum { MOST = 64, LINE = 512 };
 
 typedef struct { char text[LINE]; } line;
@@ -27,11 +30,14 @@ typedef struct { int count; line lines[MOST]; } script;
 /* A handle: which GPU, and which slice of it or -1. They live for ever, as NVML's do. */
 typedef struct { int gpu, slice; } handle;
 static handle handles[MOST][MOST + 1];
+/* Which GPUs it hears of, and the last error that it has delivered. */
+typedef struct { int gpus[MOST]; unsigned long long last; } event_set;
 
 typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; } pci_info;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2;
 typedef struct { unsigned pid; unsigned long long used; unsigned gi, ci; } process_info;
 typedef struct { unsigned gpu, memory; } utilization;
+typedef struct { handle *device; unsigned long long type, detail; unsigned gi, ci; } event;
 
 static void read_script(script *into) {
   Dl_info self;
@@ -293,4 +299,68 @@ int nvmlDeviceGetGpuInstanceId(handle *device, unsigned *out) {
 int nvmlDeviceGetComputeInstanceId(handle *device, unsigned *out) {
   WITH_LINE(device);
   return unsigned_of(text, "ci", out);
+}
+
+int nvmlDeviceGetRemappedRows(handle *device, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed) {
+  WITH_LINE(device);
+  *corrected = *uncorrected = 0;
+  *pending = (unsigned)number_or(text, "pending", 0);
+  *failed = (unsigned)number_or(text, "failed", 0);
+  return SUCCESS;
+}
+
+int nvmlDeviceGetRetiredPagesPendingStatus(handle *device, unsigned *out) {
+  (void)device;
+  (void)out;
+  return NOT_SUPPORTED;
+}
+
+int nvmlDeviceGetSupportedEventTypes(handle *device, unsigned long long *out) {
+  WITH_LINE(device);
+  *out = CRITICAL_XID_ERROR;
+  return SUCCESS;
+}
+
+int nvmlEventSetCreate(event_set **out) {
+  script from;
+  const char *text;
+  if (!(*out = calloc(1, sizeof **out))) return UNKNOWN;
+  /* What happened before is nobody's. */
+  read_script(&from);
+  for (int i = 0; (text = find(&from, "xid", i)); i++)
+    if (number_or(text, "id", 0) > (*out)->last) (*out)->last = number_or(text, "id", 0);
+  return SUCCESS;
+}
+
+int nvmlEventSetFree(event_set *set) {
+  free(set);
+  return SUCCESS;
+}
+
+int nvmlDeviceRegisterEvents(handle *device, unsigned long long types, event_set *set) {
+  WITH_LINE(device);
+  if (types != CRITICAL_XID_ERROR) return INVALID;
+  set->gpus[device->gpu] = 1;
+  return SUCCESS;
+}
+
+int nvmlEventSetWait_v2(event_set *set, event *out, unsigned timeout_ms) {
+  script from;
+  const char *text;
+  for (long left = timeout_ms * 1000L; left > 0; left -= STEP_US) {
+    for (read_script(&from); find(&from, "hang", 0); read_script(&from)) usleep(STEP_US);
+    int error = failure(&from, "wait", -1);
+    if (error) return error;
+    for (int i = 0; (text = find(&from, "xid", i)); i++) {
+      unsigned long long id = number_or(text, "id", 0), gpu = number_or(text, "gpu", 0);
+      if (id <= set->last || gpu >= MOST || !set->gpus[gpu]) continue;
+      set->last = id;
+      handles[gpu][MOST] = (handle){(int)gpu, -1};
+      unsigned gi = (unsigned)number_or(text, "gi", ~0u);
+      *out = (event){&handles[gpu][MOST], CRITICAL_XID_ERROR, number_or(text, "code", UNKNOWN), gi, ~0u};
+      return SUCCESS;
+    }
+    usleep(STEP_US);
+  }
+  return TIMEOUT;
 }

@@ -130,8 +130,9 @@ impl Scene {
         host.worker("hostile", if installed() { &["--cpu-only"] } else { &["--gpus", "0"] });
         let victim = host.submit("victim", &with_world(&world, &[VICTIM]), &[&marker]);
         host.log_shows(&victim, "victim is ready");
-        let run = host.run(&victim).expect("it runs");
-        let program = run["stage_pid"].as_u64().expect("a pid");
+        let started = |host: &Host| host.run(&victim).filter(|run| run["stage_pid"].is_u64());
+        let run = host.until("the pid of the other program", started);
+        let program = &run["stage_pid"];
         let shim = shim_of(run["id"].as_str().expect("an id"));
         merge(&mut world, json!({ "victim_run": run["id"], "pids": [host.daemon_pid(), shim, program] }));
         Self { host, world, victim }

@@ -42,7 +42,7 @@ fn the_removal_of_a_run_follows_no_link_that_another_run_puts_in_its_way() {
     host.worker("leaver", &["--cpu-only"]);
     host.worker("racer", &["--cpu-only"]);
     let name = format!("{}-race", host.nonce);
-    let world = json!({ "calls": calls(), "name": name, "precious": precious, "seconds": 40 });
+    let world = json!({ "calls": calls(), "name": name, "precious": precious, "seconds": 600 });
     let program = with_world(&world, &[RACING]);
     let leaver = host.submit("leaver", &program, &["leave"]);
     host.log_shows(&leaver, "leaver is ready");
@@ -52,11 +52,11 @@ fn the_removal_of_a_run_follows_no_link_that_another_run_puts_in_its_way() {
     host.until("the server is told of the end", |host| told(host).then_some(()));
     let raced = host.run(&racer).expect("a run");
     assert_eq!(raced["phase"], "running", "who races does not hold up the end of the other: {}", host.daemon_log());
-    host.ok(&["run", "stop", &racer]);
-    host.settled(&racer);
-    let left = host.settled(&leaver);
-    assert_eq!(state_of(&precious), before);
+    let left = host.run(&leaver).expect("a run");
     let work = host.state.join("runs").join(left["id"].as_str().expect("an id")).join("work");
     host.until("the run's directories are gone", |_| (!work.exists()).then_some(()));
+    host.ok(&["run", "stop", &racer]);
+    host.settled(&racer);
+    host.settled(&leaver);
     assert_eq!(state_of(&precious), before);
 }

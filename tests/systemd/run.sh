@@ -5,15 +5,17 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-usage='usage: run.sh DEB SHIM-TESTS CACHE [SUITE]'
+usage='usage: run.sh DEB SHIM-TESTS SANDBOX-TESTS CACHE [SUITE]'
 deb=${1:?$usage}
 # The launcher's tests that need systemd.
 tests=${2:?$usage}
-cache=${3:?$usage}
+# Those that try to get out of a sandbox.
+escapes=${3:?$usage}
+cache=${4:?$usage}
 # The release of Debian whose systemd it is to be; what needs more than one boot is left to the host's own.
-suite=${4:-}
+suite=${5:-}
 # One run takes half of this on two slow cores.
-limit=300
+limit=400
 
 if [ "$(id -u)" != 0 ]; then
   echo "the tests under systemd boot a container, which needs root: sudo make test-systemd" >&2
@@ -61,6 +63,7 @@ fi
 install -D -m 0644 -t "$root/check/documents" "$repository/README.md"
 install -D -m 0644 -t "$root/check/documents/docs" "$repository"/docs/*.md
 install -m 0755 "$tests" "$root/check/shim-tests"
+install -m 0755 "$escapes" "$root/check/sandbox-tests"
 install -m 0755 "$(dirname "$tests")/../clearmld-shim" "$root/check/clearmld-shim"
 install -D -m 0644 "$here/check.service" "$root/etc/systemd/system/check.service"
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/var/log/journal"

@@ -1,5 +1,6 @@
 //! GPUs.
 
+use crate::domain::health::{Record, Sighting, State};
 use crate::domain::inventory::{Driver, Figures, GpuView, ProcessView, SliceView};
 use crate::domain::reservation::{Reservation, Term};
 use crate::engine::handle::GpusView;
@@ -32,7 +33,8 @@ impl From<&Driver> for v1::GpuDriver {
 
 impl From<GpuView> for v1::Gpu {
     fn from(view: GpuView) -> Self {
-        let GpuView { gpu, workers, runs, processes, slices, withheld, reservation } = view;
+        let GpuView { gpu, workers, runs, processes, slices, withheld, reservation, health: record } = view;
+        let health = Some(health(&gpu.index.to_string(), record.as_ref()));
         Self {
             index: gpu.index,
             uuid: gpu.uuid,
@@ -51,6 +53,7 @@ impl From<GpuView> for v1::Gpu {
             run_ids: runs.into_iter().map(Into::into).collect(),
             processes: processes.into_iter().map(Into::into).collect(),
             slices: slices.into_iter().map(Into::into).collect(),
+            health,
             withheld: withheld.map(|why| why.to_string()),
             reservation: reservation.map(Into::into),
         }
@@ -66,6 +69,7 @@ impl From<Figures> for v1::GpuFigures {
 
 impl From<SliceView> for v1::MigSlice {
     fn from(view: SliceView) -> Self {
+        let health = Some(health(&view.slice.uuid, view.health.as_ref()));
         Self {
             index: view.slice.index,
             uuid: view.slice.uuid,
@@ -74,6 +78,7 @@ impl From<SliceView> for v1::MigSlice {
             unusable: view.slice.unusable,
             worker: view.worker.map(Into::into),
             run_id: view.run.map(Into::into),
+            health,
             withheld: view.withheld.map(|why| why.to_string()),
             reservation: view.reservation.map(Into::into),
         }
@@ -100,5 +105,24 @@ impl From<ProcessView> for v1::GpuProcess {
             memory_used: view.process.memory,
             run_id: view.run.map(Into::into),
         }
+    }
+}
+
+/// `id` is what its commands are to name.
+pub(in crate::api) fn health(id: &str, record: Option<&Record>) -> v1::GpuHealth {
+    let Some(record) = record else {
+        return v1::GpuHealth { state: State::Healthy.word().to_owned(), ..v1::GpuHealth::default() };
+    };
+    let report = |sighting: &Sighting| v1::GpuReport {
+        at_unix_ms: super::millis(sighting.at),
+        fault: sighting.fault.sentence(),
+        run_ids: sighting.runs.iter().cloned().map(Into::into).collect(),
+    };
+    v1::GpuHealth {
+        state: record.state.word().to_owned(),
+        reason: record.reason.clone(),
+        since_unix_ms: (!record.reason.is_empty()).then(|| super::millis(record.since)),
+        next_step: record.next_step(id),
+        reports: record.sightings.iter().map(report).collect(),
     }
 }

@@ -12,6 +12,30 @@ pub enum Gpu {
         /// Its index or UUID, or a name of one of its MIG slices
         gpu: String,
     },
+    /// Take a GPU out of use, until `verify` or `readmit`; what a run holds it keeps to its end
+    Quarantine {
+        /// Its index or UUID, or the name of one of its MIG slices; a whole GPU takes its slices along
+        gpu: String,
+        /// Why; shown to whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Look for a minute whether a GPU that is out of use works, and lend it again if it does
+    Verify {
+        /// Its index or UUID, or the name of one of its MIG slices
+        gpu: String,
+        /// Why; shown to whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Lend a GPU again at once, on your word
+    Readmit {
+        /// Its index or UUID, or the name of one of its MIG slices
+        gpu: String,
+        /// Why; shown to whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Keep a GPU from all workers for a while, for yourself; what a run holds it keeps to its end
     Reserve {
         /// Its index or UUID, or the name of one of its MIG slices; a whole GPU takes its slices along

@@ -14,6 +14,18 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Gpu) -> Result<(), Failure> {
             let gpu = client.get(v1::GetGpuRequest { gpu }).await?.into_inner();
             return desk.show(|look| gpus::detail(look, &gpu), || gpus::json(&gpu));
         }
+        Gpu::Quarantine { gpu, reason } => {
+            let health = client.quarantine(v1::QuarantineGpuRequest { gpu: gpu.clone(), reason }).await?.into_inner();
+            return show_health(desk, &gpu, &health);
+        }
+        Gpu::Verify { gpu, reason } => {
+            let health = client.verify(v1::VerifyGpuRequest { gpu: gpu.clone(), reason }).await?.into_inner();
+            return show_health(desk, &gpu, &health);
+        }
+        Gpu::Readmit { gpu, reason } => {
+            let health = client.readmit(v1::ReadmitGpuRequest { gpu: gpu.clone(), reason }).await?.into_inner();
+            return show_health(desk, &gpu, &health);
+        }
         Gpu::Reserve { gpu, duration, reason, when_free } => {
             let asked = v1::ReserveGpuRequest { gpu, duration, reason, when_free };
             let gpu = client.reserve(asked).await?.into_inner();
@@ -36,4 +48,8 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Gpu) -> Result<(), Failure> {
         desk.console.say(&remark);
     }
     desk.show(|look| gpus::table(look, &found), || gpus::json_list(&found))
+}
+
+fn show_health(desk: &Desk<'_>, gpu: &str, health: &v1::GpuHealth) -> Result<(), Failure> {
+    desk.show(|_| gpus::health(gpu, health), || gpus::json_health(health))
 }

@@ -35,7 +35,7 @@ pub(in crate::ctl) fn remarks(found: &v1::ListGpusResponse) -> Vec<String> {
 /// `gpu list`: a line a GPU, and one a slice below it.
 pub(in crate::ctl) fn table(look: Look, found: &v1::ListGpusResponse) -> String {
     let rows = found.gpus.iter().flat_map(|gpu| std::iter::once(whole(gpu)).chain(slices(gpu))).collect();
-    look.rows(&["GPU", "UUID", "NAME", "MEMORY", "USE", "TEMP", "WORKER", "RUN", "FOREIGN", "RESERVED"], rows)
+    look.rows(&["GPU", "UUID", "NAME", "MEMORY", "USE", "TEMP", "HEALTH", "WORKER", "RUN", "FOREIGN", "RESERVED"], rows)
 }
 
 fn whole(gpu: &v1::Gpu) -> Vec<String> {
@@ -45,15 +45,50 @@ fn whole(gpu: &v1::Gpu) -> Vec<String> {
     let state = gpu.unusable.as_ref().map_or_else(|| short(&gpu.name, MODEL), |_| "UNUSABLE".to_owned());
     let mut row = vec![gpu.index.to_string(), cell(&gpu.uuid), state];
     row.extend(shown(&figures));
+    row.push(state_of(gpu.health.as_ref()));
     row.extend([or_nothing(Some(&of_whole(&gpu.workers))), or_nothing(Some(&of_whole(&gpu.run_ids))), foreign(gpu)]);
     row.push(reserved(gpu.reservation.as_ref()));
     row
+}
+
+/// One word; what is not healthy catches the eye.
+fn state_of(health: Option<&v1::GpuHealth>) -> String {
+    match health.map(|health| health.state.as_str()) {
+        None | Some("") => NOTHING_THERE.to_owned(),
+        Some("healthy") => "healthy".to_owned(),
+        Some(state) => cell(&state.to_uppercase()),
+    }
+}
+
+fn in_words(health: &v1::GpuHealth) -> String {
+    let since = health.since_unix_ms.map(|since| format!(" since {}", rfc3339(since))).unwrap_or_default();
+    let parts = [format!("{}{since}", health.state), health.reason.clone(), health.next_step.clone()];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    safe(&parts.join("; "))
+}
+
+/// What an order has made of it.
+pub(in crate::ctl) fn health(gpu: &str, health: &v1::GpuHealth) -> String {
+    format!("GPU {}: {}", safe(gpu), in_words(health))
+}
+
+/// The same as JSON.
+pub(in crate::ctl) fn json_health(health: &v1::GpuHealth) -> Value {
+    let report = |report: &v1::GpuReport| json!({"at": rfc3339(report.at_unix_ms), "fault": report.fault, "run_ids": report.run_ids});
+    json!({
+        "state": health.state,
+        "reason": some(&health.reason),
+        "since": health.since_unix_ms.map(rfc3339),
+        "next_step": some(&health.next_step),
+        "reports": health.reports.iter().map(report).collect::<Vec<_>>(),
+    })
 }
 
 fn slices(gpu: &v1::Gpu) -> impl Iterator<Item = Vec<String>> {
     gpu.slices.iter().map(|slice| {
         let mut row = vec![format!("{}:{}", gpu.index, slice.index), cell(&slice.uuid), cell(&slice.profile)];
         row.extend(shown(&slice.figures.unwrap_or_default()));
+        row.push(state_of(slice.health.as_ref()));
         let nobody = NOTHING_THERE.to_owned();
         row.extend([or_nothing(slice.worker.as_deref()), or_nothing(slice.run_id.as_deref()), nobody]);
         row.push(reserved(slice.reservation.as_ref()));
@@ -106,6 +141,7 @@ pub(in crate::ctl) fn detail(look: Look, gpu: &v1::Gpu) -> String {
         ("uuid", some(&gpu.uuid)),
         ("name", some(&gpu.name)),
         ("unusable", gpu.unusable.as_deref().and_then(some)),
+        ("health", gpu.health.as_ref().map(in_words)),
         ("pci", some(&gpu.pci_bus_id)),
         ("node", gpu.minor.map(|minor| format!("/dev/nvidia{minor}"))),
         ("numa node", gpu.numa_node.map(|node| node.to_string())),
@@ -122,9 +158,17 @@ pub(in crate::ctl) fn detail(look: Look, gpu: &v1::Gpu) -> String {
     ]);
     let mut parts = vec![fields];
     if !gpu.slices.is_empty() {
-        let header = ["SLICE", "UUID", "PROFILE", "MEMORY", "USE", "TEMP", "WORKER", "RUN", "FOREIGN", "RESERVED"];
+        let header =
+            ["SLICE", "UUID", "PROFILE", "MEMORY", "USE", "TEMP", "HEALTH", "WORKER", "RUN", "FOREIGN", "RESERVED"];
         let rows = slices(gpu);
         parts.push(look.rows(&header, rows.collect()));
+    }
+    let reports = gpu.health.as_ref().map(|health| health.reports.as_slice()).unwrap_or_default();
+    if !reports.is_empty() {
+        let row = |report: &v1::GpuReport| {
+            vec![rfc3339(report.at_unix_ms), safe(&report.fault), or_nothing(Some(&report.run_ids.join(", ")))]
+        };
+        parts.push(look.rows(&["REPORTED", "FAULT", "RUN"], reports.iter().map(row).collect()));
     }
     if !gpu.processes.is_empty() {
         let mib = |process: &v1::GpuProcess| process.memory_used.map(|used| format!("{} MiB", used >> 20));
@@ -170,6 +214,7 @@ pub(in crate::ctl) fn json(gpu: &v1::Gpu) -> Value {
         json!({
             "index": slice.index, "uuid": slice.uuid, "profile": slice.profile, "unusable": slice.unusable,
             "memory_total": figures.memory_total, "memory_used": figures.memory_used, "usage": figures.usage,
+            "health": slice.health.as_ref().map(json_health),
             "temperature": figures.temperature, "worker": slice.worker, "run_id": slice.run_id,
             "withheld": slice.withheld, "reservation": slice.reservation.as_ref().map(reservation),
         })
@@ -197,6 +242,7 @@ pub(in crate::ctl) fn json(gpu: &v1::Gpu) -> Value {
         "power_limit_mw": gpu.power_limit_mw,
         "ecc_corrected": gpu.ecc_corrected,
         "ecc_uncorrected": gpu.ecc_uncorrected,
+        "health": gpu.health.as_ref().map(json_health),
         "workers": gpu.workers,
         "run_ids": gpu.run_ids,
         "withheld": gpu.withheld,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Gpu, GpuProcess, Inventory, Slice};
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::health::Record;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::lease::{Lease, Unit};
 use crate::domain::lending::Share;
@@ -23,6 +24,8 @@ pub struct GpuView {
     pub processes: Vec<ProcessView>,
     /// Its slices, by index.
     pub slices: Vec<SliceView>,
+    /// How far it can be trusted; none where there is nothing to say.
+    pub health: Option<Record>,
     /// Why it is not lent now, to nobody or to one more. Of one in slices: why none of them is.
     pub withheld: Option<Withheld>,
     /// Who keeps it for themselves.
@@ -47,6 +50,8 @@ pub struct SliceView {
     pub worker: Option<WorkerName>,
     /// The Run that holds it.
     pub run: Option<RunId>,
+    /// How far it can be trusted, or the whole GPU if that is worse.
+    pub health: Option<Record>,
     /// Why it is not lent now.
     pub withheld: Option<Withheld>,
     /// Who keeps it for themselves.
@@ -71,6 +76,7 @@ pub fn view(
             SliceView {
                 worker: claiming(inventory, claims, &id).into_iter().next(),
                 run: holding(inventory, leases, &gpu.uuid, &id).into_iter().next(),
+                health: circumstances.health.of(&slice.uuid, &gpu.uuid).cloned(),
                 withheld: withheld(&unit(&slice.uuid)),
                 reservation: reservation(&unit(&slice.uuid)),
                 slice: slice.clone(),
@@ -81,6 +87,7 @@ pub fn view(
             runs: holding(inventory, leases, &gpu.uuid, &whole),
             processes: gpu.processes.iter().map(|process| of_a_run(process, shims)).collect(),
             slices: slices.collect(),
+            health: circumstances.health.records.get(&gpu.uuid).cloned(),
             withheld: withheld(&unit(&gpu.uuid)),
             reservation: reservation(&unit(&gpu.uuid)),
             gpu: gpu.clone(),

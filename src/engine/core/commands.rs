@@ -25,6 +25,9 @@ impl Core {
             Command::ResumeWorker { name, reply } => drop(reply.send(self.set_intent(&name, Intent::Active).await)),
             Command::RemoveWorker { name, now, reply } => drop(reply.send(self.remove_worker(&name, now).await)),
             Command::Gpus { age, reply } => self.begin_look(age, reply),
+            Command::OrderGpu { gpu, order, reason, reply } => {
+                drop(reply.send(self.order_gpu(&gpu, order, reason).await));
+            }
             Command::ReserveGpu { asked, reply } => drop(reply.send(self.reserve(asked).await)),
             Command::ReleaseGpu { gpu, reply } => drop(reply.send(self.release(&gpu).await)),
             Command::Runs(reply) => drop(reply.send(Ok(self.run_views()))),

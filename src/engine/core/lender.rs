@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Core, Post};
 use crate::domain::fit;
 use crate::domain::gpu::{GpuClaim, GpuId};
+use crate::domain::health::Health;
 use crate::domain::ids::RunId;
 use crate::domain::inventory::Inventory;
 use crate::domain::lease::{Lease, Pool, Unit};
@@ -19,6 +20,7 @@ use crate::engine::Settings;
 /// Knows what bears on lending.
 pub(super) struct Lender<'a> {
     pool: &'a Pool,
+    health: &'a Health,
     reservations: &'a Reservations,
     pub(super) seen: Arc<Inventory>,
     shims: BTreeMap<u32, RunId>,
@@ -35,6 +37,7 @@ impl Core {
     pub(super) fn lender(&self) -> Lender<'_> {
         Lender {
             pool: &self.pool,
+            health: &self.ward.health,
             reservations: &self.reservations,
             seen: self.world.gpus.seen(),
             shims: self.shims(),
@@ -48,6 +51,7 @@ impl Lender<'_> {
         Circumstances {
             inventory: &self.seen,
             pool: self.pool,
+            health: self.health,
             reservations: self.reservations,
             shims: &self.shims,
             strangers: &self.settings.strangers,

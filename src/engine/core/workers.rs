@@ -256,8 +256,7 @@ impl Core {
         let claimed = RunRecord::claim(run.clone(), pop.worker, pop.queue, pop.head, lease.claim, at);
         let mut record = RunRecord { units: lease.units, share: lease.share, served_as, ..claimed };
         record.requeue_on_host_loss = requeue && self.losses(&record.task) < requeue::MOST_LOSSES;
-        let stop = tokio::sync::watch::Sender::new(None);
-        self.runs.insert(run, Slot { record: record.clone(), progress: None, stop, orphaned: false });
+        self.runs.insert(run, Slot::new(record.clone(), None));
         self.drive(record, false);
     }
 }

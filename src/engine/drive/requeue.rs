@@ -34,6 +34,8 @@ impl Drive {
             | Cause::DiskFull { .. }
             | Cause::SetupFailed { .. }
             | Cause::LaunchFailed { .. }
+            | Cause::GpuFault { .. }
+            | Cause::GpuLost { .. }
             | Cause::Lost { .. } => launcher.going_down().await,
         };
         let rebooted = match &self.record.phase {

@@ -28,7 +28,7 @@ impl Drive {
             if let Some(feedback) = self.feedback.take() {
                 let _ = feedback.await;
             }
-            note = self.tell_end(&mut exited, verdict).await.or(note);
+            note = self.tell_end(&mut exited, verdict).await.or(note).or_else(|| exited.remark.clone());
         }
         if exited.started.is_none() {
             // A cgroup may have been made for a shim that never came.
@@ -87,6 +87,9 @@ impl Drive {
         let stamp =
             UnixMillis(self.world.store.delivery(&self.record.id).await.stamp.saturating_add(1).max(exited.at.0));
         let (level, mut text) = closing_line(&exited.cause);
+        if let Some(remark) = &exited.remark {
+            text.push_str(&format!("[clearmld] {remark}\n"));
+        }
         if let Some(record) = &exited.record {
             text.insert_str(0, &format!("[clearmld] used {}\n", record.usage));
         }

@@ -1,6 +1,6 @@
 //! From a complete run directory to the end of its last process.
 
-use tokio::time::{Duration, MissedTickBehavior, interval, sleep};
+use tokio::time::{Duration, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Drive;
 use crate::domain::cause::Cause;
@@ -12,6 +12,8 @@ use crate::engine::ports::{LaunchError, StoreError};
 
 /// How often the shim's progress is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long the driver has to say why a program on its GPU died.
+const DRIVERS_WORD: Duration = Duration::from_secs(1);
 
 impl Drive {
     /// Starts the shim, or finds the one that was started before a crash.
@@ -37,7 +39,7 @@ impl Drive {
         let down = self.record.requeue_on_host_loss && self.world.launcher.going_down().await;
         let cause = if down { shutdown } else { Cause::LaunchFailed { reason: error.to_string() } };
         let requeue = self.requeue_after(&cause).await;
-        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None, requeue })
+        Phase::Exited(Exited { cause, record: None, at: self.world.clock.now(), started: None, requeue, remark: None })
     }
 
     /// Waits for the shim's end; hands stops on; tells what it is at.
@@ -112,9 +114,27 @@ impl Drive {
             ),
             Err(error) => (Cause::Lost { reason: error.to_string() }, None),
         };
+        let (cause, remark) = self.ask_gpus(cause).await;
         let at = record.as_ref().map_or_else(|| self.world.clock.now(), |record| record.at);
         let requeue = self.requeue_after(&cause).await;
-        Phase::Exited(Exited { cause, record, at, started: Some(running.started), requeue })
+        Phase::Exited(Exited { cause, record, at, started: Some(running.started), requeue, remark })
+    }
+
+    /// A program that failed may have died of its GPU. The driver is given a moment to say so: it reports beside us.
+    async fn ask_gpus(&mut self, cause: Cause) -> (Cause, Option<String>) {
+        if self.record.units.is_empty() {
+            return (cause, None);
+        }
+        if cause.may_be_a_gpus() && self.blame.borrow().is_none() {
+            self.world.gpus.look(Duration::ZERO).await;
+            let _ = self.news.send(super::News::Seen).await;
+            let _ = timeout(DRIVERS_WORD, self.blame.wait_for(Option::is_some)).await;
+        }
+        let blame = self.blame.borrow().clone();
+        match blame {
+            Some(blame) => cause.blamed_on(&blame),
+            None => (cause, None),
+        }
     }
 
     /// What the shim wrote last. That it cannot be read now does not mean that it is not there.

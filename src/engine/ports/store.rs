@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::server::PayloadToken;
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
+use crate::domain::health::Health;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::limits::Capacity;
 use crate::domain::log::Delivery;
@@ -52,6 +53,8 @@ pub struct Loaded {
     pub runs: Vec<RunRecord>,
     /// Whether the host was draining.
     pub draining: bool,
+    /// How far its GPUs can be trusted.
+    pub health: Health,
     /// What people keep of its GPUs.
     pub reservations: Reservations,
     /// Files that could not be understood and were set aside, each a sentence.
@@ -78,6 +81,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn drop_run(&self, run: &RunId) -> Result<(), StoreError>;
     /// Whether the host is draining.
     async fn put_draining(&self, draining: bool) -> Result<(), StoreError>;
+    /// How far the host's GPUs can be trusted.
+    async fn put_health(&self, health: &Health) -> Result<(), StoreError>;
     /// What people keep of the host's GPUs.
     async fn put_reservations(&self, all: &Reservations) -> Result<(), StoreError>;
 

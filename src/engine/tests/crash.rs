@@ -1,6 +1,7 @@
 //! The daemon dies between two lines, at every commit that it makes.
 
 use super::*;
+use crate::domain::health::Health;
 use crate::domain::reservation::Reservations;
 
 /// A store that stops answering after so many commits of a Run's record, before or after the write: where a kill -9
@@ -62,6 +63,10 @@ impl Store for Dying {
     }
     async fn put_draining(&self, draining: bool) -> Result<(), StoreError> {
         self.inner.put_draining(draining).await
+    }
+    async fn put_health(&self, health: &Health) -> Result<(), StoreError> {
+        self.survive().await;
+        self.inner.put_health(health).await
     }
     async fn put_reservations(&self, all: &Reservations) -> Result<(), StoreError> {
         self.inner.put_reservations(all).await

@@ -9,7 +9,7 @@ use nvml_wrapper::{Device, Nvml};
 use super::nodes::{self, Minors, Places};
 use super::processes;
 use crate::domain::inventory::{EccCounts, Figures, Gpu, GpuProcess, Power, Slice};
-use crate::sys::mig;
+use crate::sys::{mig, nvml as sys};
 
 /// NVML_NVLINK_MAX_LINKS.
 const MOST_LINKS: u32 = 18;
@@ -37,6 +37,8 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
         ecc: ecc(&device),
         processes: computing(&device),
         unusable: minor.and_then(|minor| nodes::without_node(places, minor)),
+        lost: false,
+        repair: repair(nvml, &device),
     })
 }
 
@@ -73,6 +75,16 @@ fn ecc(device: &Device<'_>) -> Option<EccCounts> {
     Some(EccCounts { corrected: count(MemoryError::Corrected)?, uncorrected: count(MemoryError::Uncorrected)? })
 }
 
+/// Pages on older cards, rows on newer ones: what was found bad is replaced when the card is reset.
+fn repair(nvml: &Nvml, device: &Device<'_>) -> Option<String> {
+    let (pending, failed) = sys::remapped_rows(nvml, device).unwrap_or_default();
+    if failed {
+        return Some("rows of its memory could not be replaced: it has no spare ones left".to_owned());
+    }
+    let pages = device.are_pages_pending_retired().unwrap_or(false);
+    (pending || pages).then(|| "parts of its memory wait to be replaced; reset it (nvidia-smi -r)".to_owned())
+}
+
 fn computing(device: &Device<'_>) -> Vec<GpuProcess> {
     let memory = |used| match used {
         UsedGpuMemory::Used(bytes) => Some(bytes),
@@ -91,13 +103,15 @@ fn slices(
 ) -> Vec<Slice> {
     let read = |index: u32| {
         let slice = device.mig_device_by_index(index).ok()?;
-        let nodes = gpu.and_then(|gpu| minors.of(gpu, mig::instances(nvml, &slice)?)).unwrap_or_default();
+        let instances = mig::instances(nvml, &slice);
+        let nodes = gpu.and_then(|gpu| minors.of(gpu, instances?)).unwrap_or_default();
         let name = slice.name().unwrap_or_default();
         Some(Slice {
             index,
             uuid: slice.uuid().ok()?,
             profile: name.rsplit_once("MIG ").map_or(name.as_str(), |(_, profile)| profile).to_owned(),
             unusable: nodes::without_caps(places, &nodes),
+            instances: instances.map(|of| (of.gpu, of.compute)),
             nodes,
             figures: Figures { temperature: whole.temperature, ..figures(&slice).ok()? },
         })

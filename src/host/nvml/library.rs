@@ -12,7 +12,7 @@ use crate::engine::ports::Clock as _;
 use crate::host::clock::HostClock;
 
 /// As the driver's packages install it; the name without a number comes with their development files only.
-const SYSTEM: &str = "libnvidia-ml.so.1";
+pub(super) const SYSTEM: &str = "libnvidia-ml.so.1";
 
 /// NVML, as far as it is there.
 #[derive(Debug)]
@@ -62,7 +62,10 @@ impl Library {
             match device::read(nvml, index, &self.places, &minors) {
                 Ok(gpu) => gpus.push(gpu),
                 Err(error) => match before.gpus.iter().find(|gpu| gpu.index == index) {
-                    Some(gpu) => gpus.push(Gpu { unusable: Some(reason(&error)), ..gpu.clone() }),
+                    Some(gpu) => {
+                        let lost = matches!(error, NvmlError::GpuLost | NvmlError::ResetRequired);
+                        gpus.push(Gpu { unusable: Some(reason(&error)), lost, ..gpu.clone() });
+                    }
                     None => remarks.push(format!("GPU {index} does not answer and is left out: {}", reason(&error))),
                 },
             }

@@ -8,6 +8,8 @@ use super::*;
 use crate::domain::inventory::{Driver, EccCounts, Gpu};
 use crate::sys::durable;
 
+mod faults;
+
 /// A library, and a host round it.
 struct Host {
     directory: tempfile::TempDir,

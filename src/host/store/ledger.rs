@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{failed, run_directory};
+use crate::domain::health::{self, Health};
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::reservation::{self, Reservations};
 use crate::domain::run::{self, RunRecord};
@@ -41,6 +42,13 @@ pub(super) fn load(root: &Path) -> Result<Loaded, StoreError> {
         Err(ReadError::Missing) => {}
         Err(error) => loaded.set_aside.push(set_aside(root, &root.join("host.json"), &error.to_string())),
     }
+    let path = root.join("gpu-health.json");
+    match durable::read_json::<HealthFile>(&path) {
+        Ok(file) if file.version <= health::VERSION => loaded.health = file.health,
+        Ok(file) => loaded.set_aside.push(newer(&path, file.version, health::VERSION)),
+        Err(ReadError::Missing) => {}
+        Err(error) => loaded.set_aside.push(set_aside(root, &path, &error.to_string())),
+    }
     let path = root.join("reservations.json");
     match durable::read_json::<Kept>(&path) {
         Ok(kept) if kept.version <= reservation::VERSION => loaded.reservations = kept.all,
@@ -49,6 +57,19 @@ pub(super) fn load(root: &Path) -> Result<Loaded, StoreError> {
         Err(error) => loaded.set_aside.push(set_aside(root, &path, &error.to_string())),
     }
     Ok(loaded)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HealthFile {
+    version: u32,
+    #[serde(flatten)]
+    health: Health,
+}
+
+pub(super) fn put_health(root: &Path, health: &Health) -> Result<(), StoreError> {
+    let path = root.join("gpu-health.json");
+    let file = HealthFile { version: health::VERSION, health: health.clone() };
+    durable::write_json(&path, &file).map_err(failed("write", &path))
 }
 
 #[derive(Debug, Serialize, Deserialize)]

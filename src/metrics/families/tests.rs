@@ -58,6 +58,7 @@ fn snapshot() -> Snapshot {
             runs: Vec::new(),
             processes: Vec::new(),
             slices: no,
+            health: None,
             withheld: None,
             reservation: None,
         }],
@@ -79,7 +80,8 @@ fn ended(id: &str, minutes: u64) -> RunView {
     let mut record = RunRecord::claim(id, worker, queue, task, GpuClaim::None, UnixMillis(0));
     let at = UnixMillis(minutes * 60_000);
     let cause = Cause::ExitCode { code: 3, last_line: None };
-    record.phase = Phase::Exited(Exited { cause, record: None, at, started: Some(UnixMillis(0)), requeue: None });
+    record.phase =
+        Phase::Exited(Exited { cause, record: None, at, started: Some(UnixMillis(0)), requeue: None, remark: None });
     RunView { record, progress: None, spool: "/s".into(), live: false }
 }
 
@@ -124,6 +126,8 @@ fn figures_are_in_base_units() {
         "clearmld_gpu_utilization_ratio{uuid=\"GPU-a\"} 0.37",
         "clearmld_gpu_power_watts{uuid=\"GPU-a\"} 250.5",
         "clearmld_gpu_usable{uuid=\"GPU-a\"} 1",
+        "clearmld_gpu_health{uuid=\"GPU-a\",state=\"healthy\"} 1",
+        "clearmld_gpu_health{uuid=\"GPU-a\",state=\"quarantined\"} 0",
         "clearmld_spool_pending_bytes 4096",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");

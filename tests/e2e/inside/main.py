@@ -15,6 +15,7 @@ import limits
 import outlives
 import reboot
 import removed
+import sandbox
 import sdk
 import server
 
@@ -24,7 +25,7 @@ host.PATIENCE = 6
 
 STATE = pathlib.Path("/var/lib/check")
 BOOTS = [
-    [installed, server, sdk, limits, outlives, duties, reboot],
+    [installed, server, sdk, limits, sandbox, outlives, duties, reboot],
     [reboot, containers, removed],
 ]
 

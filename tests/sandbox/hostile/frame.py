@@ -17,6 +17,8 @@ import time
 MARK = "attempt: "
 PATIENCE = 20
 ATTEMPTS = []
+# Descriptors of the attempt itself.
+OWN = []
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,6 +43,7 @@ def outcome_of(work):
     pid = os.fork()
     if pid == 0:
         os.close(reader)
+        OWN.append(writer)
         os.write(writer, told(work).encode())
         os._exit(0)
     os.close(writer)

@@ -6,6 +6,7 @@ import sys
 import traceback
 
 import documents
+import escape
 import gpus
 import host
 import launcher
@@ -17,7 +18,15 @@ import service
 HERE = pathlib.Path("/check")
 PHASES = [
     # The first boot ends as with a power cut, the second in an orderly way; the third has seen both.
-    lambda: (service.check(), gpus.check(), runs.check(), logs.check(), launcher.check(), reboots.cut_the_power()),
+    lambda: (
+        service.check(),
+        gpus.check(),
+        runs.check(),
+        logs.check(),
+        launcher.check(),
+        escape.check(),
+        reboots.cut_the_power(),
+    ),
     lambda: (reboots.after_the_power_cut(), reboots.power_off()),
     lambda: (reboots.after_the_power_off(), documents.check()),
 ]

@@ -113,6 +113,7 @@ fn a_view_says_who_claims_who_holds_and_whose_processes_are_there() {
     let circumstances = Circumstances {
         inventory: &host,
         pool: &pool,
+        health: &crate::domain::health::Health::default(),
         reservations: &reservations,
         shims: &shims,
         strangers: &strangers,

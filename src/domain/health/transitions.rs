@@ -1,0 +1,237 @@
+//! What leads from one state to another.
+
+use super::{Class, Fault, Health, Record, Remedy, Sighting, State};
+use crate::domain::ids::{RunId, UnixMillis};
+use crate::domain::inventory::{Gpu, Inventory};
+use crate::domain::lease::Unit;
+
+/// Different Runs that die of the program's own kind of fault within [`DAY`] before their GPU is suspect.
+const TOO_MANY: usize = 3;
+const DAY: u64 = 24 * 3600 * 1000;
+/// More are not kept of one GPU: a fault may come again and again.
+const KEPT: usize = 32;
+
+/// A GPU's state is another one now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Of which GPU or slice.
+    pub uuid: String,
+    /// What it is now.
+    pub record: Record,
+}
+
+/// Why an order is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is that already.
+    #[error("GPU {uuid} is {state} already: {reason}")]
+    Already {
+        /// Which.
+        uuid: String,
+        /// In a word.
+        state: &'static str,
+        /// Why it is.
+        reason: String,
+    },
+    /// There is nothing to verify or to forgive.
+    #[error("GPU {uuid} is healthy; take it out of use with `clearmlctl gpu quarantine`")]
+    Healthy {
+        /// Which.
+        uuid: String,
+    },
+}
+
+impl Health {
+    /// Something was seen of a unit while `runs` held it. Faults that only a reset of the card mends are the card's, also
+    /// if a slice reported them.
+    pub fn hear(&mut self, unit: &Unit, fault: Fault, runs: &[RunId], at: UnixMillis) -> Option<Change> {
+        let class = fault.class();
+        let uuid = if class >= Class::Reset { &unit.gpu } else { &unit.uuid };
+        let record = self.records.entry(uuid.clone()).or_insert_with(|| Record::new(&unit.gpu, at));
+        let sentence = fault.sentence();
+        record.sightings.push(Sighting { at, fault, runs: runs.to_vec() });
+        let surplus = record.sightings.len().saturating_sub(KEPT);
+        record.sightings.drain(..surplus);
+        let next = match (record.state, class) {
+            (_, Class::Harmless) | (State::Suspect | State::Quarantined { .. }, Class::Application) => None,
+            (State::Quarantined { remedy }, Class::Reset | Class::Support) => {
+                // It stays where it is; what would help may be more now.
+                record.state = State::Quarantined { remedy: remedy.max(remedy_of(class)) };
+                None
+            }
+            (State::Healthy | State::Suspect | State::Verifying { .. }, Class::Reset | Class::Support) => {
+                Some((State::Quarantined { remedy: remedy_of(class) }, sentence))
+            }
+            (State::Verifying { .. }, Class::Application) => {
+                Some((State::Quarantined { remedy: Remedy::Reset }, format!("while it was verified: {sentence}")))
+            }
+            (State::Healthy, Class::Application) => record.grumble(&sentence, at),
+        };
+        let (state, reason) = next?;
+        Some(self.enter(&uuid.clone(), state, reason, at))
+    }
+
+    /// Compares what the driver says with what is known: cards that are gone, memory errors that are new.
+    pub fn observe(
+        &mut self,
+        inventory: &Inventory,
+        holders: impl Fn(&Unit) -> Vec<RunId>,
+        at: UnixMillis,
+    ) -> Vec<Change> {
+        if !inventory.known() {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        for gpu in &inventory.gpus {
+            let unit = Unit { uuid: gpu.uuid.clone(), gpu: gpu.uuid.clone(), nodes: Vec::new() };
+            for fault in self.news_of(gpu, at) {
+                changes.extend(self.hear(&unit, fault, &holders(&unit), at));
+            }
+        }
+        changes
+    }
+
+    fn news_of(&mut self, gpu: &Gpu, at: UnixMillis) -> Vec<Fault> {
+        let record = self.records.entry(gpu.uuid.clone()).or_insert_with(|| Record::new(&gpu.uuid, at));
+        let mut news = Vec::new();
+        if gpu.lost {
+            let said = |one: &Sighting| one.at >= record.since && matches!(one.fault, Fault::Lost { .. });
+            if !record.sightings.iter().any(said) || record.state == State::Healthy {
+                let reason = gpu.unusable.clone().unwrap_or_else(|| "the driver has lost it".to_owned());
+                news.push(Fault::Lost { reason });
+            }
+        } else if let Some(ecc) = gpu.ecc {
+            // Fewer than before: the driver was loaded anew and counts from there.
+            let new = record.uncorrected.map_or(0, |known| ecc.uncorrected.saturating_sub(known));
+            if new > 0 {
+                news.push(Fault::Ecc { errors: new });
+            }
+            record.uncorrected = Some(ecc.uncorrected);
+        }
+        news
+    }
+
+    /// A person takes it out of use.
+    ///
+    /// # Errors
+    /// When it is out of use already.
+    pub fn quarantine(&mut self, unit: &Unit, reason: String, at: UnixMillis) -> Result<Change, Refused> {
+        if let Some(Record { state: state @ State::Quarantined { .. }, reason, .. }) = self.records.get(&unit.uuid) {
+            return Err(Refused::Already { uuid: unit.uuid.clone(), state: state.word(), reason: reason.clone() });
+        }
+        self.records.entry(unit.uuid.clone()).or_insert_with(|| Record::new(&unit.gpu, at));
+        Ok(self.enter(&unit.uuid, State::Quarantined { remedy: Remedy::Operator }, reason, at))
+    }
+
+    /// Puts it on probation.
+    ///
+    /// # Errors
+    /// When it is healthy, or on probation already.
+    pub fn verify(&mut self, unit: &Unit, reason: String, at: UnixMillis) -> Result<Change, Refused> {
+        match self.records.get(&unit.uuid).map(|record| (record.state, &record.reason)) {
+            None | Some((State::Healthy, _)) => Err(Refused::Healthy { uuid: unit.uuid.clone() }),
+            Some((state @ State::Verifying { .. }, reason)) => {
+                Err(Refused::Already { uuid: unit.uuid.clone(), state: state.word(), reason: reason.clone() })
+            }
+            Some((State::Suspect | State::Quarantined { .. }, _)) => {
+                let until = UnixMillis(at.0.saturating_add(Self::PROBATION_MS));
+                Ok(self.enter(&unit.uuid, State::Verifying { until }, reason, at))
+            }
+        }
+    }
+
+    /// A person vouches for it.
+    ///
+    /// # Errors
+    /// When it is healthy.
+    pub fn readmit(&mut self, unit: &Unit, reason: String, at: UnixMillis) -> Result<Change, Refused> {
+        match self.records.get_mut(&unit.uuid) {
+            None => Err(Refused::Healthy { uuid: unit.uuid.clone() }),
+            Some(record) if record.state == State::Healthy => Err(Refused::Healthy { uuid: unit.uuid.clone() }),
+            Some(record) => {
+                record.suspected = None;
+                Ok(self.enter(&unit.uuid, State::Healthy, reason, at))
+            }
+        }
+    }
+
+    /// Those that are to be looked at now: on probation.
+    #[must_use]
+    pub fn on_probation(&self) -> Vec<String> {
+        let on = |record: &Record| matches!(record.state, State::Verifying { .. });
+        self.records.iter().filter(|(_, record)| on(record)).map(|(uuid, _)| uuid.clone()).collect()
+    }
+
+    /// Puts those on probation that are suspect and that nobody holds any more.
+    pub fn examine_suspects(&mut self, held: impl Fn(&Unit) -> bool, at: UnixMillis) -> Vec<Change> {
+        let unit = |(uuid, record): (&String, &Record)| Unit {
+            uuid: uuid.clone(),
+            gpu: record.gpu.clone(),
+            nodes: Vec::new(),
+        };
+        let suspects = self.records.iter().filter(|(_, record)| record.state == State::Suspect).map(unit);
+        let free: Vec<Unit> = suspects.filter(|unit| !held(unit)).collect();
+        free.iter()
+            .filter_map(|unit| {
+                let why = self.records.get(&unit.uuid).map(|record| record.reason.clone()).unwrap_or_default();
+                self.verify(unit, format!("it was suspect: {why}"), at).ok()
+            })
+            .collect()
+    }
+
+    /// What an examination of one on probation has found.
+    pub fn examined(&mut self, uuid: &str, found: Result<(), String>, at: UnixMillis) -> Option<Change> {
+        let State::Verifying { until } = self.records.get(uuid)?.state else { return None };
+        match found {
+            Err(reason) => {
+                let reason = format!("it did not pass its verification: {reason}");
+                Some(self.enter(uuid, State::Quarantined { remedy: Remedy::Reset }, reason, at))
+            }
+            Ok(()) if at >= until => {
+                Some(self.enter(uuid, State::Healthy, "it passed its verification".to_owned(), at))
+            }
+            Ok(()) => None,
+        }
+    }
+
+    fn enter(&mut self, uuid: &str, state: State, reason: String, at: UnixMillis) -> Change {
+        let record = self.records.entry(uuid.to_owned()).or_insert_with(|| Record::new(uuid, at));
+        (record.state, record.since, record.reason) = (state, at, reason);
+        if state == State::Suspect {
+            record.suspected = Some(at);
+        }
+        Change { uuid: uuid.to_owned(), record: record.clone() }
+    }
+}
+
+impl Record {
+    /// What one more fault of the program's kind makes of a healthy GPU. Runs are counted, not faults: one program may
+    /// err a thousand times.
+    fn grumble(&self, sentence: &str, at: UnixMillis) -> Option<(State, String)> {
+        let recent = |sighting: &&Sighting| {
+            sighting.at.0.saturating_add(DAY) > at.0
+                && sighting.at >= self.since
+                && sighting.fault.class() == Class::Application
+        };
+        let mut runs: Vec<&RunId> = self.sightings.iter().filter(recent).flat_map(|one| &one.runs).collect();
+        runs.sort();
+        runs.dedup();
+        if runs.len() < TOO_MANY {
+            return None;
+        }
+        let reason = format!("{} runs within a day died of faults on it, the last of {sentence}", runs.len());
+        let again = self.suspected.is_some_and(|before| before.0.saturating_add(DAY) > at.0);
+        Some(if again {
+            (State::Quarantined { remedy: Remedy::Support }, format!("it was suspect before, and again {reason}"))
+        } else {
+            (State::Suspect, reason)
+        })
+    }
+}
+
+fn remedy_of(class: Class) -> Remedy {
+    match class {
+        Class::Harmless | Class::Application | Class::Reset => Remedy::Reset,
+        Class::Support => Remedy::Support,
+    }
+}

@@ -13,8 +13,16 @@ mod rpc {
     use std::error::Error;
     use std::path::PathBuf;
 
-    const FILES: [&str; 7] =
-        ["gpus.proto", "host.proto", "workers.proto", "reload.proto", "runs.proto", "tasks.proto", "diagnosis.proto"];
+    const FILES: [&str; 8] = [
+        "gpus.proto",
+        "host.proto",
+        "workers.proto",
+        "reload.proto",
+        "runs.proto",
+        "tasks.proto",
+        "diagnosis.proto",
+        "explain.proto",
+    ];
 
     #[expect(clippy::disallowed_methods, reason = "a build output; cargo builds it again")]
     pub(super) fn compile() -> Result<(), Box<dyn Error>> {

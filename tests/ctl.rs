@@ -88,6 +88,20 @@ async fn a_table_has_a_row_a_thing_and_no_colour_away_from_a_terminal() {
 }
 
 #[tokio::test]
+async fn an_explanation_is_a_reason_a_line_with_what_to_do_and_a_task_that_was_never_here_is_no_failure() {
+    let daemon = Daemon::open(outside);
+    let said = ctl(&daemon, &["explain", "worker", BUSY]).await;
+    let text = "! queue `a\\u{1b}[2J` was empty when it was last asked, 3 s ago\n  next: enqueue one\n- else none\n";
+    assert_eq!((said.code, said.out.as_str()), (0, text), "{}", said.err);
+    let json = ctl(&daemon, &["explain", "task", "beef", "-o", "json"]).await.json();
+    assert_eq!((&json[0]["reason"], &json[0]["hinders"]), (&Value::from("never_seen"), &Value::from(true)));
+    ctl(&daemon, &["explain", "worker", "nobody"]).await.fails(3, "no worker `nobody`");
+    ctl(&daemon, &["explain", "gpu", "7"]).await.fails(3, "no gpu `7`");
+    ctl(&daemon, &["explain", "gpu", "many"]).await.fails(2, "gpu: ");
+    ctl(&daemon, &["explain", "task", "../x"]).await.fails(2, "key: ");
+}
+
+#[tokio::test]
 async fn hours_go_to_the_daemon_as_they_were_written_and_nonsense_is_refused_with_what_to_write() {
     let daemon = Daemon::open(outside);
     let said =

@@ -19,6 +19,7 @@ pub const READ_ONLY: &[&str] = &[
     "Gpus.List",
     "Gpus.Get",
     "Declarations.Plan",
+    "Explanations.Explain",
     "Diagnosis.Check",
     "Diagnosis.DescribeConfiguration",
     "Diagnosis.Redact",

@@ -52,7 +52,7 @@ fn server(identity: ServerIdentity, link: ServerLink) -> v1::Server {
     let (link, since, reason) = match link {
         ServerLink::Unknown => (v1::Link::Unknown, None, None),
         ServerLink::Up { since } => (v1::Link::Up, Some(millis(since)), None),
-        ServerLink::Down { since, reason } => (v1::Link::Down, Some(millis(since)), Some(reason)),
+        ServerLink::Down { since, reason, refused: _ } => (v1::Link::Down, Some(millis(since)), Some(reason)),
     };
     v1::Server {
         api_url: identity.api_url,

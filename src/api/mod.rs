@@ -21,6 +21,7 @@ pub mod audit;
 mod convert;
 mod declarations;
 mod diagnosis;
+mod explain;
 mod gate;
 mod gpus;
 mod host;
@@ -90,6 +91,7 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
         .await;
     health_reporter.set_serving::<v1::runs_server::RunsServer<runs::RunsService>>().await;
     health_reporter.set_serving::<v1::diagnosis_server::DiagnosisServer<diagnosis::DiagnosisService>>().await;
+    health_reporter.set_serving::<v1::explanations_server::ExplanationsServer<explain::ExplanationsService>>().await;
     health_reporter.set_serving::<v1::queues_server::QueuesServer<tasks::DeskService>>().await;
     health_reporter.set_serving::<v1::tasks_server::TasksServer<tasks::DeskService>>().await;
 
@@ -112,6 +114,9 @@ pub async fn serve(door: Door, shutdown: impl Future<Output = ()> + Send) -> Res
             handle: handle.clone(),
             desk,
             closing: closing.clone(),
+        }))
+        .add_service(v1::explanations_server::ExplanationsServer::new(explain::ExplanationsService {
+            handle: handle.clone(),
         }))
         .add_service(v1::diagnosis_server::DiagnosisServer::new(diagnosis::DiagnosisService { handle, seeing }))
         .add_service(v1::queues_server::QueuesServer::from_arc(Arc::clone(&desk_service)))

@@ -240,12 +240,13 @@ impl Session {
         };
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = UnixMillis(u64::try_from(unix_ms).unwrap_or(u64::MAX));
+        let refused = matches!(failure, Some(Failure::Unauthorized { .. }));
         self.link.send_if_modified(|link| {
             let next = match (&*link, reason) {
                 (ServerLink::Up { since }, None) => ServerLink::Up { since: *since },
-                (ServerLink::Down { since, .. }, Some(reason)) => ServerLink::Down { since: *since, reason },
+                (ServerLink::Down { since, .. }, Some(reason)) => ServerLink::Down { since: *since, reason, refused },
                 (_, None) => ServerLink::Up { since: now },
-                (_, Some(reason)) => ServerLink::Down { since: now, reason },
+                (_, Some(reason)) => ServerLink::Down { since: now, reason, refused },
             };
             let changed = *link != next;
             *link = next;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod explain;
 pub mod gpu;
 pub mod init;
 pub mod task;
 pub mod worker;
 
+use explain::Explain;
 use gpu::Gpu;
 use init::Init;
 use task::{Queue, Submit, Task};
@@ -83,6 +85,9 @@ pub enum Command {
     Events(Events),
     /// Watch workers, runs, GPUs and the host live; follow logs, stop and drain by keys
     Top,
+    /// Say why nothing runs here, or why something is what it is, also while the server is away
+    #[command(subcommand)]
+    Explain(Explain),
     /// Look for what is wrong with this host, and say how to mend each thing; exit code 1 when something failed
     Doctor,
     /// Help somebody far away to see what is wrong here
@@ -117,6 +122,7 @@ impl Command {
             | Self::Worker(_)
             | Self::Run(_)
             | Self::Gpu(_)
+            | Self::Explain(_)
             | Self::Queue(_)
             | Self::Task(_)
             | Self::Plan { .. }

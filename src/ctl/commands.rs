@@ -12,6 +12,7 @@ use super::top;
 
 mod debug;
 mod doctor;
+mod explain;
 mod gpu;
 mod host;
 mod init;
@@ -57,6 +58,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Worker(_)
         | Command::Run(_)
         | Command::Gpu(_)
+        | Command::Explain(_)
         | Command::Queue(_)
         | Command::Task(_)
         | Command::Events(_)
@@ -79,6 +81,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         | Command::Task(_)
         | Command::Submit(_)
         | Command::Gpu(_)
+        | Command::Explain(_)
         | Command::Events(_)
         | Command::Plan { .. }
         | Command::Reload
@@ -98,6 +101,7 @@ pub(super) async fn run(cli: &Cli, console: &Console) -> Result<(), Failure> {
         Command::Events(_) => host::events(&desk).await,
         Command::Worker(asked) => worker::run(&desk, asked).await,
         Command::Run(asked) => run::run(&desk, asked).await,
+        Command::Explain(asked) => explain::run(&desk, asked).await,
         Command::Gpu(asked) => gpu::run(&desk, asked).await,
         Command::Queue(asked) => task::queue(&desk, asked).await,
         Command::Task(asked) => task::task(&desk, asked).await,

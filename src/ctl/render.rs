@@ -5,6 +5,7 @@ pub(super) mod changes;
 pub(super) mod findings;
 pub(super) mod gpus;
 pub(super) mod json;
+pub(super) mod reasons;
 pub(super) mod stream;
 pub(super) mod table;
 pub(super) mod text;

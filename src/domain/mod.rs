@@ -5,6 +5,7 @@ pub mod cause;
 pub mod declared;
 pub mod diagnosis;
 pub mod disk;
+pub mod explain;
 pub mod figures;
 pub mod fit;
 pub mod gpu;

@@ -7,6 +7,7 @@ mod declared;
 mod demand;
 mod disk;
 mod events;
+mod explain;
 mod gpus;
 mod health;
 mod lender;
@@ -402,6 +403,7 @@ impl Core {
             self.free(&record.id, &record.worker);
         }
         if taken {
+            self.control.took(&record.queue.id, &record.task);
             // The queue may hold more, and another Worker may be idle.
             self.eager += 1;
         }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::ports::{LauncherDescription, ServerError, ServerIdentity};
 pub use super::reload::{Reload, SettingChange};
+use crate::domain::explain::Finding;
 use crate::domain::gpu::GpuId;
 use crate::domain::handover::Progress;
 use crate::domain::health::Record;
@@ -108,6 +109,8 @@ pub enum ServerLink {
         since: UnixMillis,
         /// What the last one said.
         reason: String,
+        /// Whether that was about our credentials.
+        refused: bool,
     },
 }
 
@@ -173,6 +176,17 @@ pub struct GpusView {
     pub gpus: Vec<GpuView>,
 }
 
+/// What is to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A Worker.
+    Worker(WorkerName),
+    /// A task, by its id or that of a Run of it, or the beginning of either (≥ 4 characters).
+    Task(String),
+    /// A GPU or a slice.
+    Gpu(GpuId),
+}
+
 /// What an operator may say of a GPU's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GpuOrder {
@@ -235,6 +249,7 @@ pub enum Command {
     RemoveWorker { name: WorkerName, now: bool, reply: Reply<()> },
     Runs(Reply<Vec<RunView>>),
     Gpus { age: Duration, reply: Reply<GpusView> },
+    Explain { subject: Subject, reply: Reply<Vec<Finding>> },
     OrderGpu { gpu: GpuId, order: GpuOrder, reason: String, reply: Reply<Record> },
     ReserveGpu { asked: NewReservation, reply: Reply<()> },
     ReleaseGpu { gpu: GpuId, reply: Reply<()> },
@@ -257,6 +272,7 @@ impl fmt::Debug for Command {
             Self::RemoveWorker { .. } => "RemoveWorker",
             Self::Runs(_) => "Runs",
             Self::Gpus { .. } => "Gpus",
+            Self::Explain { .. } => "Explain",
             Self::OrderGpu { .. } => "OrderGpu",
             Self::ReserveGpu { .. } => "ReserveGpu",
             Self::ReleaseGpu { .. } => "ReleaseGpu",
@@ -398,6 +414,14 @@ impl Handle {
         let uuid = inventory.find(id).map(|gpu| &gpu.uuid);
         let found = gpus.into_iter().find(|view| Some(&view.gpu.uuid) == uuid);
         found.ok_or_else(|| EngineError::NotFound { kind: "gpu", name: id.to_string() })
+    }
+
+    /// Why nothing runs there, or why it is what it is; from what is known here. The most decisive first.
+    ///
+    /// # Errors
+    /// When there is no such worker or GPU. A task that is not known is an answer.
+    pub async fn explain(&self, subject: Subject) -> Result<Vec<Finding>, EngineError> {
+        self.ask(|reply| Command::Explain { subject, reply }).await
     }
 
     /// Takes a GPU or a slice out of use, verifies it, or lends it again. Durable; what a Run holds it keeps to its end.

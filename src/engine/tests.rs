@@ -27,6 +27,7 @@ use crate::host::store::{FileStore, StateDirectory};
 mod crash;
 mod declared;
 mod dynamic;
+mod explain;
 mod gpus;
 mod health;
 mod life;
@@ -92,7 +93,7 @@ impl Host {
     async fn start_with(&self, store: Arc<dyn Store>) -> Daemon {
         let world = World {
             clearml: self.clearml.clone(),
-            link: watch::channel(ServerLink::Unknown).1,
+            link: watch::channel(ServerLink::Up { since: crate::domain::ids::UnixMillis(0) }).1,
             launcher: self.launcher.clone(),
             store,
             outfitter: Arc::new(FakeOutfitter { caches: self.disk.path().join("cache") }),

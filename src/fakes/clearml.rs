@@ -340,6 +340,6 @@ impl ClearMl for FakeClearMl {
     }
 
     fn identity(&self) -> ServerIdentity {
-        ServerIdentity::default()
+        ServerIdentity { api_url: "http://fake".to_owned(), ..ServerIdentity::default() }
     }
 }

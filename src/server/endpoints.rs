@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::call::{ApiError, Call, Version};
 use super::events::{self, log, media, scalars};
 use super::tasks::{artifacts, clone, edit, many, parameters, queueing, read, remove, status};
-use super::{auth, models, projects, queues, service, users, workers};
+use super::{auth, models, projects, properties, queues, service, users, workers};
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -78,6 +78,8 @@ static TABLE: &[Endpoint] = &[
     at("workers.status_report", 2, 4, workers::status_report),
     at("workers.get_all", 2, 4, workers::get_all),
     at("workers.get_count", 1, 0, workers::get_count),
+    at("workers.get_runtime_properties", 2, 10, properties::get),
+    at("workers.set_runtime_properties", 2, 10, properties::set),
     at("tasks.get_by_id", 1, 0, read::get_by_id),
     at("tasks.get_by_id_ex", 1, 0, read::get_by_id),
     at("tasks.get_all", 1, 0, read::get_all),

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -105,7 +106,8 @@ impl Door for ApiDoor {
         }
         let headers = request.headers().clone();
         let mut named = Named::default();
-        let found = resolve(request.uri().path(), &mut named);
+        let properties = self.shared.properties.load(Ordering::Relaxed);
+        let found = resolve(request.uri().path(), properties, &mut named);
         let (endpoint, version) = match found {
             Ok(found) => found,
             Err(error) => return Ok(enveloped(&headers, &named, Err(error))),
@@ -147,8 +149,8 @@ const WELCOME: &str = "<!doctype html><title>clearmld</title><h1>clearmld local 
 <p>This is the API of the ClearML server that is part of <code>clearmld</code>. It has no web interface: use \
 <code>clearmlctl</code> or the <code>clearml</code> SDK.</p>\n";
 
-/// The endpoint a path names, and the version it is asked in.
-fn resolve(path: &str, named: &mut Named) -> Result<(&'static Endpoint, Version), ApiError> {
+/// The endpoint a path names, and the version it is asked in. Runtime properties are a thing that a server has or not.
+fn resolve(path: &str, properties: bool, named: &mut Named) -> Result<(&'static Endpoint, Version), ApiError> {
     let invalid = || {
         let shown: String = path.chars().take(200).collect();
         ApiError::new(400, 0, format!("Invalid request path {shown}"))
@@ -168,7 +170,8 @@ fn resolve(path: &str, named: &mut Named) -> Result<(&'static Endpoint, Version)
     }
     named.name = Some(name.to_owned());
     named.requested = Some(version);
-    let (endpoint, actual) = endpoints::find(name, version).ok_or_else(|| {
+    let found = endpoints::find(name, version).filter(|_| properties || !name.ends_with("_runtime_properties"));
+    let (endpoint, actual) = found.ok_or_else(|| {
         ApiError::new(404, 0, format!("Unable to find endpoint for name {name} and version {version}"))
     })?;
     named.actual = Some(actual);
@@ -278,7 +281,7 @@ mod tests {
     use super::*;
 
     fn refusal(path: &str) -> Option<(u16, u16)> {
-        resolve(path, &mut Named::default()).err().map(|error| (error.code, error.subcode))
+        resolve(path, false, &mut Named::default()).err().map(|error| (error.code, error.subcode))
     }
 
     #[test]

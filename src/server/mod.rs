@@ -19,6 +19,7 @@ mod http;
 mod listen;
 mod models;
 mod projects;
+mod properties;
 mod query;
 mod queues;
 mod service;
@@ -33,6 +34,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -104,6 +106,8 @@ pub(crate) struct Shared {
     store: store::Store,
     auth: auth::Authority,
     faults: Faults,
+    /// Whether there are runtime properties of workers, which the open server has not.
+    properties: AtomicBool,
     files_root: PathBuf,
 }
 
@@ -145,7 +149,13 @@ pub async fn start(config: ServerConfig) -> Result<LocalServer, StartError> {
         let reason = "its secret is too short".to_owned();
         StartError::Credentials { path: directory.join("signing.json"), reason }
     })?;
-    let shared = Arc::new(Shared { store, auth: authority, faults: Faults::default(), files_root });
+    let shared = Arc::new(Shared {
+        store,
+        auth: authority,
+        faults: Faults::default(),
+        properties: AtomicBool::new(false),
+        files_root,
+    });
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(api_listener, http::ApiDoor::new(Arc::clone(&shared))));
     tasks.spawn(listen::serve(files_listener, files::FilesDoor::new(Arc::clone(&shared))));
@@ -192,6 +202,11 @@ impl LocalServer {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// From now on it has runtime properties of workers, as commercial servers do; the open one answers 404.
+    pub fn offer_runtime_properties(&self) {
+        self.shared.properties.store(true, Ordering::Relaxed);
     }
 
     /// Ends both servers and every connection, and waits until what was answered is on disk.

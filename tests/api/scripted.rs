@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use clearmld::api::{self, Door, access};
 use clearmld::domain::cause::Cause;
 use clearmld::domain::declared::Change;
+use clearmld::domain::explain::Finding;
 use clearmld::domain::gpu::GpuClaim;
 use clearmld::domain::hours::{LocalHour, Weekday};
 use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
@@ -18,7 +19,7 @@ use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled}
 use clearmld::domain::schedule::Paused;
 use clearmld::domain::worker::{Intent, Origin, QueueRef, Worker};
 use clearmld::engine::handle::{
-    Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, WorkerActivity, WorkerDraft,
+    Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, Subject, WorkerActivity, WorkerDraft,
     WorkerView,
 };
 use clearmld::engine::ports::{
@@ -166,6 +167,22 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
     WorkerView { worker, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
 }
 
+fn explain(subject: &Subject) -> Result<Vec<Finding>, EngineError> {
+    let finding = |word, says: String, next| Finding { word, says, next, hinders: word != "ready" };
+    match subject {
+        Subject::Worker(name) if name.as_str() == BUSY => {
+            let says = "queue `a\u{1b}[2J` was empty when it was last asked, 3 s ago".to_owned();
+            Ok(vec![
+                finding("queue_empty", says, Some("enqueue one".into())),
+                finding("ready", "else none".into(), None),
+            ])
+        }
+        Subject::Worker(name) => not_found("worker", name),
+        Subject::Task(key) => Ok(vec![finding("never_seen", format!("never had `{key}`"), None)]),
+        Subject::Gpu(id) => not_found("gpu", id),
+    }
+}
+
 impl Script {
     fn spool(&self, run: &str) -> PathBuf {
         self.directory.join(format!("{run}.spool"))
@@ -214,7 +231,11 @@ impl Script {
             since: UnixMillis(1_700_000_000_000),
             draining: self.asked.lock().expect("no test has panicked with it").iter().any(|asked| asked == "drain"),
             server: ServerIdentity { api_url: "http://127.0.0.1:8008".into(), ..ServerIdentity::default() },
-            link: ServerLink::Down { since: UnixMillis(1_700_000_000_000), reason: "connection refused".into() },
+            link: ServerLink::Down {
+                since: UnixMillis(1_700_000_000_000),
+                reason: "connection refused".into(),
+                refused: false,
+            },
             launcher: LauncherDescription {
                 name: "direct",
                 missing: vec!["no cgroup v2: no memory limits".into()],
@@ -288,6 +309,7 @@ impl Script {
                 self.note(format!("gpus {}", age.as_secs()));
                 drop(reply.send(Ok(gpus::view())));
             }
+            Command::Explain { subject, reply } => drop(reply.send(explain(&subject))),
             Command::OrderGpu { gpu, order, reason, reply } => {
                 self.note(format!("{order:?} {gpu} {reason}"));
                 drop(reply.send(gpus::order(&gpu, order, reason)));

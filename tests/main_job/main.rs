@@ -11,6 +11,7 @@ mod daemon_dies;
 mod declared;
 mod doctor;
 mod escape;
+mod explain;
 mod few_descriptors;
 mod follower;
 mod full_disk;

@@ -36,6 +36,31 @@ async fn a_conditional_pop_takes_only_the_task_it_names() {
 }
 
 #[tokio::test]
+async fn runtime_properties_are_unknown_as_at_the_open_server_until_they_are_offered() {
+    let site = Site::new().await;
+    let worker = json!({"worker": "host:0"});
+    let lacking = site.call("workers.get_runtime_properties", worker.clone()).await;
+    assert_eq!((lacking.code(), &lacking.meta["endpoint"]["actual_version"]), ((404, 0), &Value::Null));
+    site.server.offer_runtime_properties();
+    let get = |path: &'static str| site.ok(path, json!({"worker": "host:0"}));
+    assert_eq!(get("workers.get_runtime_properties").await, json!({"runtime_properties": []}));
+    for (value, expiry) in [("off", Value::Null), ("on", json!(60))] {
+        let force = json!([{"key": "force", "value": value, "expiry": expiry}, {"key": "x", "value": "1"}]);
+        site.ok("workers.set_runtime_properties", json!({"worker": "host:0", "runtime_properties": force})).await;
+    }
+    let properties = get("v2.10/workers.get_runtime_properties").await["runtime_properties"].clone();
+    let force =
+        properties.as_array().and_then(|all| all.iter().find(|one| one["key"] == "force")).expect("it is there");
+    assert_eq!((&force["value"], properties.as_array().map(Vec::len)), (&json!("on"), Some(2)));
+    assert!(force["expiry"].as_i64().is_some_and(|left| (55..=60).contains(&left)), "{force}");
+    assert_eq!(site.call("v2.9/workers.get_runtime_properties", worker).await.code(), (404, 0));
+    let gone = json!([{"key": "force", "value": "on", "expiry": -1}]);
+    site.ok("workers.set_runtime_properties", json!({"worker": "host:0", "runtime_properties": gone})).await;
+    let left = get("workers.get_runtime_properties").await;
+    assert_eq!(left["runtime_properties"].as_array().map(Vec::len), Some(1), "an expired one is none: {left}");
+}
+
+#[tokio::test]
 async fn an_entry_moves_within_its_queue_and_is_clamped_at_the_ends() {
     let site = Site::new().await;
     let queue = site.default_queue().await;

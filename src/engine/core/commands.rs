@@ -25,6 +25,7 @@ impl Core {
             Command::ResumeWorker { name, reply } => drop(reply.send(self.set_intent(&name, Intent::Active).await)),
             Command::RemoveWorker { name, now, reply } => drop(reply.send(self.remove_worker(&name, now).await)),
             Command::Gpus { age, reply } => self.begin_look(age, reply),
+            Command::Explain { subject, reply } => drop(reply.send(self.explain(&subject))),
             Command::OrderGpu { gpu, order, reason, reply } => {
                 drop(reply.send(self.order_gpu(&gpu, order, reason).await));
             }

@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Core, News, Post};
 use crate::domain::hours::LocalHour;
-use crate::domain::ids::{QueueId, WorkerName};
+use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::schedule::{Force, Paused, Property, Standing, tagged};
 use crate::domain::task::QueueView;
 use crate::engine::ports::{Forced, ServerError};
@@ -35,6 +35,7 @@ pub(super) struct Control {
 /// What the poll last saw of a queue.
 #[derive(Debug, Clone)]
 pub(super) struct Sight {
+    pub(super) at: UnixMillis,
     /// None: the server has no such queue.
     pub(super) view: Option<QueueView>,
 }
@@ -58,6 +59,22 @@ impl Control {
     /// What the poll last saw of that queue.
     pub(super) fn sight(&self, queue: &QueueId) -> Option<&Sight> {
         self.queues.get(queue)
+    }
+
+    /// What was first in which queue, with the queue's name.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (&QueueId, &str, &TaskId)> {
+        self.queues.iter().filter_map(|(id, sight)| {
+            let view = sight.view.as_ref()?;
+            Some((id, view.name.as_str(), view.head.as_ref()?))
+        })
+    }
+
+    /// That task is first there no more; what is, the next poll says.
+    pub(super) fn took(&mut self, queue: &QueueId, task: &TaskId) {
+        let first = |sight: &Sight| sight.view.as_ref().and_then(|view| view.head.as_ref()) == Some(task);
+        if self.queues.get(queue).is_some_and(first) {
+            self.queues.remove(queue);
+        }
     }
 
     /// The server may be another one by now.
@@ -84,9 +101,10 @@ impl Control {
 impl Core {
     /// Keeps what the poll saw.
     pub(super) fn note_queues(&mut self, asked: &[QueueId], views: &[QueueView]) {
+        let at = self.world.clock.now();
         for queue in asked {
             let view = views.iter().find(|view| view.id == *queue).cloned();
-            self.control.queues.insert(queue.clone(), Sight { view });
+            self.control.queues.insert(queue.clone(), Sight { at, view });
         }
         let served =
             |id: &QueueId| self.posts.values().any(|post| post.worker.queues.iter().any(|queue| queue.id == *id));
@@ -97,10 +115,15 @@ impl Core {
         Standing { property: self.control.property(&post.worker.name), hours: post.worker.timetable.check(now) }
     }
 
+    /// As [`Core::standing`], as far as is known now: for people.
+    pub(super) fn standing_known(&self, post: &Post) -> Standing {
+        let property = Property::Is(self.control.last_property(&post.worker.name));
+        Standing { property, hours: post.worker.timetable.check(self.world.clock.local()) }
+    }
+
     /// Why it takes nothing although nothing is wrong, as far as is known now.
     pub(super) fn paused(&self, post: &Post) -> Option<Paused> {
-        let property = Property::Is(self.control.last_property(&post.worker.name));
-        let standing = Standing { property, hours: post.worker.timetable.check(self.world.clock.local()) };
+        let standing = self.standing_known(post);
         let tags = |id: &QueueId| self.control.sight(id).and_then(|sight| sight.view.as_ref()).map(|view| &view.tags);
         let of_queues = post.worker.queues.iter().map(|queue| {
             let tags = tags(&queue.id).map(Vec::as_slice).unwrap_or_default();

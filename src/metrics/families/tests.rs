@@ -43,7 +43,7 @@ fn snapshot() -> Snapshot {
             since: UnixMillis(1_700_000_000_500),
             draining: false,
             server: ServerIdentity::default(),
-            link: ServerLink::Down { since: UnixMillis(0), reason: "away".into() },
+            link: ServerLink::Down { since: UnixMillis(0), reason: "away".into(), refused: false },
             launcher: LauncherDescription { name: "direct", missing: Vec::new(), controllers: Controllers::default() },
             remarks: Vec::new(),
             workers: 1,

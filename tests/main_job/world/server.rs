@@ -2,13 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use clearmld::server::Faults;
+use clearmld::server::{Faults, LocalServer};
 
 use super::World;
 
 impl World {
     pub(crate) fn faults(&self) -> &Faults {
         self.server.as_ref().expect("a server").faults()
+    }
+
+    pub(crate) fn local(&self) -> &LocalServer {
+        self.server.as_ref().expect("a server")
+    }
+
+    /// The daemon's next start knows of no server.
+    pub(crate) fn unconfigured(&mut self) {
+        self.server_environment.clear();
     }
 
     pub(crate) async fn stop_server(&mut self) {

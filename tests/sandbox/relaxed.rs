@@ -31,7 +31,7 @@ fn all_named(differences: &[String], attempts: &[&str]) {
 
 #[test]
 fn without_the_filter_of_system_calls_the_table_says_what_succeeds() {
-    let differences = differences_without(json!({ "seccomp": "off" }));
+    let differences = differences_without(json!({ "sandbox": { "relaxed": ["seccomp"] } }));
     let succeeds = [
         "make a namespace (user): succeeded",
         "make a user namespace, and a namespace in it (mount): succeeded",
@@ -86,6 +86,6 @@ fn without_namespaces_the_table_says_what_is_reached() {
 
 #[test]
 fn without_the_filter_those_in_namespaces_of_their_own_are_left_as_little() {
-    let setting = Setting { relaxed: Some(json!({ "seccomp": "off" })), ..Setting::default() };
+    let setting = Setting { relaxed: Some(json!({ "sandbox": { "relaxed": ["seccomp"] } })), ..Setting::default() };
     Left::behind(Host::with(&setting), "exit", true).nobody();
 }

@@ -49,7 +49,7 @@ impl Core {
     fn worker_facts(&self, post: &Post) -> WorkerFacts {
         let worker = &post.worker;
         let runs = post.active.iter().filter_map(|run| self.runs.get(run));
-        let problem = self.check_limits(&worker.limits).err().map(|error| error.to_string());
+        let problem = self.forbidden(worker);
         WorkerFacts {
             name: worker.name.clone(),
             stopped: worker.intent == Intent::Stopped,

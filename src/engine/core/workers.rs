@@ -71,9 +71,13 @@ impl Core {
     /// What hinders a Worker: a host that has lost what its limits need (a boot with other options) takes no task for
     /// it, rather than failing each.
     fn hindrance(&self, post: &Post) -> Option<String> {
-        let limits = self.check_limits(&post.worker.limits).err().map(|error| error.to_string());
-        let denied = || Self::permit_worker(&self.world.declarations.policy(), &post.worker).err();
-        limits.or_else(denied).or_else(|| post.problem.clone())
+        self.forbidden(&post.worker).or_else(|| post.problem.clone())
+    }
+
+    /// What the kernel cannot hold, or the policy does not allow.
+    pub(super) fn forbidden(&self, worker: &Worker) -> Option<String> {
+        let limits = self.check_limits(&worker.limits).err().map(|error| error.to_string());
+        limits.or_else(|| Self::permit_worker(&self.world.declarations.policy(), worker).err())
     }
 
     /// The name given, or that of clearml-agent's rules with the smallest free slot.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::policy::{Grant, Policy};
 use crate::domain::sandbox::{Part, Sandbox};
+use crate::engine::handle::Subject;
 
 fn relaxing(parts: &[Part]) -> Policy {
     let default = Grant { relax: parts.iter().copied().collect(), ..Grant::default() };
@@ -82,6 +83,8 @@ async fn a_worker_that_the_policy_has_left_behind_takes_no_task_until_it_is_allo
         assert!(daemon.handle.runs().await.expect("asked").is_empty(), "{reason}");
         let problem = daemon.handle.worker(&name).await.expect("there").problem.expect("a problem");
         assert!(problem.contains(reason), "{problem}");
+        let found = daemon.handle.explain(Subject::Worker(name.clone())).await.expect("explained");
+        assert!(found.iter().any(|finding| format!("{finding:?}").contains(reason)), "{found:?}");
     }
     let remarks = daemon.handle.status().await.expect("asked").remarks;
     assert!(remarks.iter().any(|remark| remark.contains("line 3") && remark.contains("no worker")), "{remarks:?}");

@@ -187,3 +187,28 @@ fn kernel_has() -> u64 {
     let most = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].into_iter().filter_map(most).min().unwrap_or(0)
 }
+
+#[tokio::test]
+#[ignore = "needs systemd and the controllers of cgroup v2: run in the VM of `make test-e2e`"]
+async fn while_the_disk_is_short_a_run_is_frozen_and_the_one_that_filled_it_is_killed_all_the_same() {
+    for kind in BOTH {
+        let stand = Stand::on_small_disk(512);
+        let program = "i=0; while dd if=/dev/zero of=/tmp/f$i bs=1M count=8 2>/dev/null; do i=$((i+1)); done; sleep 60";
+        let mut run = stand.program(program);
+        let launcher: Arc<dyn Launcher> = match kind {
+            "direct" => Arc::new(launcher(&stand, &run)),
+            _ => choose(&StateId::new("test").expect("an id"), wrapper(&stand, &run)).await,
+        };
+        run.spec.run = RunId::new(format!("full-{kind}-{}", std::process::id())).expect("an id");
+        run.spec.disk_reserve = Some(256 << 20);
+        run.spec.cgroup = launcher.cgroup(&run.spec.run).await;
+        let cgroup = run.spec.cgroup.clone().expect("a cgroup");
+        run.write_orders();
+        let started = launcher.launch(&run.spec.run, &run.directory).await.expect("launched");
+        launcher.wait(&started.shim).await;
+        let record: ExitRecord = durable::read_json(&run.directory.join(file::EXIT)).expect("a record");
+        assert_eq!(Cause::of(&record, None).word(), "disk_full", "{kind}: {record:?}");
+        launcher.sweep(&run.spec.run).await.expect("swept");
+        assert!(!cgroup.exists(), "{kind}");
+    }
+}

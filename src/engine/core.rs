@@ -11,6 +11,7 @@ mod explain;
 mod gpus;
 mod health;
 mod lender;
+mod refusals;
 mod reservations;
 mod runs;
 mod sandbox;
@@ -63,7 +64,12 @@ pub enum News {
         progress: Box<Progress>,
     },
     /// A claim came to nothing.
-    Forgotten(RunId),
+    Forgotten {
+        /// Which.
+        run: RunId,
+        /// Why the server would not give the task; nothing when it was another's already.
+        refused: Option<String>,
+    },
     /// The host is on its way down.
     GoingDown,
     /// The poller's answer.
@@ -170,6 +176,7 @@ pub struct Core {
     ward: health::Ward,
     reservations: Reservations,
     control: control::Control,
+    refusals: refusals::Refusals,
     draining: bool,
     /// The daemon or the host is going down: as draining, but forgotten with this process.
     closing: bool,
@@ -217,6 +224,7 @@ impl Core {
             ward: health::Ward::new(loaded.health),
             reservations: loaded.reservations,
             control: control::Control::default(),
+            refusals: refusals::Refusals::default(),
             draining: loaded.draining,
             closing: false,
             since,
@@ -358,7 +366,7 @@ impl Core {
                     }
                 }
             }
-            News::Forgotten(run) => self.forgotten(&run),
+            News::Forgotten { run, refused } => self.forgotten(&run, refused),
             News::GoingDown => {
                 if !self.closing {
                     tracing::info!("the host is going down: no more tasks are taken");
@@ -404,6 +412,7 @@ impl Core {
         }
         if taken {
             self.control.took(&record.queue.id, &record.task);
+            self.refusals.clear(&record.queue.id);
             // The queue may hold more, and another Worker may be idle.
             self.eager += 1;
         }

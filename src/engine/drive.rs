@@ -80,8 +80,8 @@ impl Drop for Drive {
 enum Next {
     /// The next phase.
     Phase(Phase),
-    /// There never was a Run: the queue gave nothing.
-    Forget,
+    /// There never was a Run: the queue gave nothing; maybe because the server would not.
+    Forget { refused: Option<String> },
 }
 
 /// Why a call that was to be repeated until it succeeds did not.
@@ -147,8 +147,8 @@ impl Drive {
                     self.record.phase = phase;
                     self.commit().await;
                 }
-                Next::Forget => {
-                    self.forget().await;
+                Next::Forget { refused } => {
+                    self.forget(refused).await;
                     return;
                 }
             }
@@ -168,11 +168,11 @@ impl Drive {
         let _ = self.news.send(News::Changed(Box::new(self.record.clone()))).await;
     }
 
-    async fn forget(&self) {
+    async fn forget(&self, refused: Option<String>) {
         if let Err(error) = self.world.store.drop_run(&self.record.id).await {
             tracing::warn!(CLEARML_RUN_ID = %self.record.id, %error, "an empty claim stays in the ledger");
         }
-        let _ = self.news.send(News::Forgotten(self.record.id.clone())).await;
+        let _ = self.news.send(News::Forgotten { run: self.record.id.clone(), refused }).await;
     }
 
     /// Takes over a stop that the core wants. Whether it is new.

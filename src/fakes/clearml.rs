@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) unforced: bool,
     pub(crate) tokens: u32,
     pub(crate) revoked: u32,
+    /// Queues show what is first in them, and do not give it.
+    pub(crate) grudging: bool,
     /// Every call fails as if the server were not there.
     pub(crate) down: bool,
     /// So many calls do their work, and lose the answer.
@@ -157,6 +159,9 @@ impl ClearMl for FakeClearMl {
 
     async fn pop(&self, queue: &QueueId, head: &TaskId) -> Result<Option<TaskId>, ServerError> {
         self.call("pop", |state| {
+            if state.grudging {
+                return Err(rejected("pop", 22));
+            }
             let entries = state.queues.get_mut(queue).ok_or_else(|| rejected("pop", 701))?;
             Ok(if entries.front() == Some(head) { entries.pop_front() } else { None })
         })

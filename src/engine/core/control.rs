@@ -109,6 +109,7 @@ impl Core {
         let served =
             |id: &QueueId| self.posts.values().any(|post| post.worker.queues.iter().any(|queue| queue.id == *id));
         self.control.queues.retain(|id, _| served(id));
+        self.refusals.retain(served);
     }
 
     pub(super) fn standing(&self, post: &Post, now: LocalHour) -> Standing {

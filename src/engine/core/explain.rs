@@ -81,7 +81,11 @@ impl Core {
             (Some(seen), Some(Some(task))) => Sight::Head { task: task.clone(), ago_ms: self.ago(seen.at) },
         };
         let takes = self.standing_known(post).takes(tags).unwrap_or(Ok(()));
-        QueueFacts { name: queue.name.clone(), sight, takes, wanting: None, refused: None }
+        let refused = self
+            .refusals
+            .of(&queue.id)
+            .map(|(reason, left)| (reason.to_owned(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        QueueFacts { name: queue.name.clone(), sight, takes, wanting: None, refused }
     }
 
     /// What keeps it from its GPUs; one that has a Run and lends all to it has them.

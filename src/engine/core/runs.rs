@@ -11,8 +11,12 @@ use crate::domain::run::Phase;
 use crate::domain::stop::StopReason;
 use crate::engine::handle::RunView;
 impl Core {
-    pub(super) fn forgotten(&mut self, run: &RunId) {
+    pub(super) fn forgotten(&mut self, run: &RunId, refused: Option<String>) {
         if let Some(slot) = self.runs.remove(run) {
+            match refused {
+                Some(reason) => self.refusals.add(&slot.record.queue.id, reason),
+                None => self.refusals.clear(&slot.record.queue.id),
+            }
             self.free(run, &slot.record.worker);
         }
     }

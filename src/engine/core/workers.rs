@@ -200,14 +200,18 @@ impl Core {
         }
     }
 
-    /// A Worker with several Runs may look again while a pop is on its way: that task is as good as taken.
+    /// A Worker with several Runs may look again while a pop is on its way: that task is as good as taken. A queue that
+    /// has just refused one gives none.
     fn unclaimed(&self, views: &[QueueView]) -> Vec<QueueView> {
         let on_its_way = |task: &TaskId| {
             let mut records = self.runs.values().map(|slot| &slot.record);
             records.any(|record| record.task == *task && intended(record))
         };
-        let open =
-            |view: &QueueView| QueueView { head: view.head.clone().filter(|head| !on_its_way(head)), ..view.clone() };
+        let open = |view: &QueueView| {
+            let refuses = self.refusals.of(&view.id).is_some();
+            let head = view.head.clone().filter(|head| !refuses && !on_its_way(head));
+            QueueView { head, ..view.clone() }
+        };
         views.iter().map(open).collect()
     }
 

@@ -22,12 +22,12 @@ impl Drive {
         }
         if self.adopted {
             self.resolve().await;
-            return Next::Forget;
+            return Next::Forget { refused: None };
         }
         if self.world.launcher.going_down().await {
             // The task stays in its queue: another host may have it now, or we after the boot.
             let _ = self.news.send(News::GoingDown).await;
-            return Next::Forget;
+            return Next::Forget { refused: None };
         }
         match self.world.clearml.pop(&self.record.queue.id, &self.record.task).await {
             Ok(Some(task)) => {
@@ -35,15 +35,15 @@ impl Drive {
                 self.record.task = task;
                 Next::Phase(Phase::Claimed(Claimed { popped: true, announced: false }))
             }
-            Ok(None) => Next::Forget,
-            Err(ServerError::Unreachable { maybe_done: true, .. } | ServerError::Incomprehensible { .. }) => {
+            Ok(None) => Next::Forget { refused: None },
+            Err(error @ (ServerError::Unreachable { maybe_done: true, .. } | ServerError::Incomprehensible { .. })) => {
                 self.resolve().await;
-                Next::Forget
+                Next::Forget { refused: Some(error.to_string()) }
             }
             Err(error) => {
                 tracing::warn!(CLEARML_WORKER = %self.record.worker, CLEARML_QUEUE = %self.record.queue.name, %error,
                     "the queue gave no task");
-                Next::Forget
+                Next::Forget { refused: Some(error.to_string()) }
             }
         }
     }

@@ -104,3 +104,26 @@ async fn a_gpu_says_who_holds_it_and_one_that_nobody_claims_how_to_use_it() {
     let error = daemon.handle.explain(gpu(7)).await.expect_err("none");
     assert!(matches!(error, EngineError::NotFound { kind: "gpu", .. }), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_does_not_give_what_it_shows_is_asked_ever_less_often_and_the_worker_says_why() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    host.clearml.queue("other");
+    host.clearml.lock().grudging = true;
+    let daemon = host.start().await;
+    let worker = daemon.add(&["default", "other"]).await;
+    host.clearml.enqueue("default", "task1");
+    let pops = || host.clearml.lock().calls.get("pop").copied().unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let asked = pops();
+    assert!((8..=25).contains(&asked), "{asked} times in ten minutes");
+    let found = explain(&daemon, Subject::Worker(worker)).await;
+    assert_eq!(words(&found)[0], "claim_refused", "{found:?}");
+    assert!(found[0].says.contains("22") && found[0].says.contains("asked again in"), "{found:?}");
+    host.clearml.lock().grudging = false;
+    host.clearml.enqueue("other", "task2");
+    daemon.running("task2").await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(pops(), asked + 1, "the worker is busy with what another queue gave");
+}

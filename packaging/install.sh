@@ -55,7 +55,7 @@ lay 0644 "$pages/completions/clearmlctl.fish" "$prefix/share/fish/vendor_complet
 for text in "$repository"/docs/*.md; do
   lay 0644 "$text" "$prefix/share/doc/clearmld/docs/$(basename "$text")"
 done
-for text in "$here"/grafana/*.json "$here"/prometheus/clearmld.rules.yml; do
+for text in "$here"/grafana/*.json "$here"/prometheus/clearmld.rules.yml "$here/policy.toml.example"; do
   lay 0644 "$text" "$prefix/share/doc/clearmld/$(basename "$text")"
 done
 for text in "$repository"/README.md "$repository"/SECURITY.md "$pages/THIRD-PARTY"; do

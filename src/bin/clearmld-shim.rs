@@ -2,7 +2,7 @@
 //! other end, which `run` starts inside the sandbox. `clearmld-shim probe` says whether namespaces can be had here, and
 //! `clearmld-shim check`, as the program of a Run, what a sandbox lets a program reach. See `clearmld::shim`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clearmld::shim::DevicePolicy;
 use clearmld::{payload, shim};
 
-const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--devices-closed | --stage-program PROGRAM]";
+const USAGE: &str = "usage: clearmld-shim run DIRECTORY [--devices-closed] [--stage-program PROGRAM]";
 /// The stage is this very program, even after an upgrade.
 const SELF: &str = "/proc/self/exe";
 
@@ -27,12 +27,16 @@ fn main() -> ExitCode {
         [Some("check"), Some(question)] => {
             payload::check::answer(question).map(|()| 0).map_err(|error| (1, error.to_string()))
         }
-        [Some("run"), _] => run(Path::new(&arguments[1]), SELF, DevicePolicy::Open),
-        [Some("run"), _, Some("--devices-closed")] => run(Path::new(&arguments[1]), SELF, DevicePolicy::Closed),
-        // Whoever may start a shim can run anything anyway; tests bring a stage of their own.
-        [Some("run"), _, Some("--stage-program"), _] => {
-            run(Path::new(&arguments[1]), &arguments[3].to_string_lossy(), DevicePolicy::Open)
-        }
+        [Some("run"), _, options @ ..] => match options {
+            [] => run(&arguments[1], SELF, DevicePolicy::Open),
+            [Some("--devices-closed")] => run(&arguments[1], SELF, DevicePolicy::Closed),
+            // Whoever may start a shim can run anything anyway; tests bring a stage of their own.
+            [Some("--stage-program"), Some(program)] => run(&arguments[1], program, DevicePolicy::Open),
+            [Some("--devices-closed"), Some("--stage-program"), Some(program)] => {
+                run(&arguments[1], program, DevicePolicy::Closed)
+            }
+            _ => Err((2, USAGE.to_owned())),
+        },
         _ => Err((2, USAGE.to_owned())),
     };
     match result {
@@ -44,8 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(directory: &Path, stage_program: &str, devices: DevicePolicy) -> Result<u8, (u8, String)> {
-    shim::run(directory, Path::new(stage_program), devices).map(|_| 0).map_err(|error| (1, error.to_string()))
+fn run(directory: &OsStr, stage_program: &str, devices: DevicePolicy) -> Result<u8, (u8, String)> {
+    shim::run(Path::new(directory), Path::new(stage_program), devices)
+        .map(|_| 0)
+        .map_err(|error| (1, error.to_string()))
 }
 
 fn stage() -> Result<u8, (u8, String)> {

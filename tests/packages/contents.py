@@ -24,6 +24,7 @@ FILES = """
 /usr/share/doc/clearmld/README.md
 /usr/share/doc/clearmld/clearmld.json
 /usr/share/doc/clearmld/clearmld.rules.yml
+/usr/share/doc/clearmld/policy.toml.example
 /usr/share/doc/clearmld/SECURITY.md
 /usr/share/doc/clearmld/THIRD-PARTY
 /usr/share/fish/vendor_completions.d/clearmlctl.fish

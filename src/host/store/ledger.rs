@@ -45,14 +45,14 @@ pub(super) fn load(root: &Path) -> Result<Loaded, StoreError> {
     let path = root.join("gpu-health.json");
     match durable::read_json::<HealthFile>(&path) {
         Ok(file) if file.version <= health::VERSION => loaded.health = file.health,
-        Ok(file) => loaded.set_aside.push(newer(&path, file.version, health::VERSION)),
+        Ok(file) => loaded.set_aside.push(replaced(root, &path, file.version, health::VERSION)),
         Err(ReadError::Missing) => {}
         Err(error) => loaded.set_aside.push(set_aside(root, &path, &error.to_string())),
     }
     let path = root.join("reservations.json");
     match durable::read_json::<Kept>(&path) {
         Ok(kept) if kept.version <= reservation::VERSION => loaded.reservations = kept.all,
-        Ok(kept) => loaded.set_aside.push(newer(&path, kept.version, reservation::VERSION)),
+        Ok(kept) => loaded.set_aside.push(replaced(root, &path, kept.version, reservation::VERSION)),
         Err(ReadError::Missing) => {}
         Err(error) => loaded.set_aside.push(set_aside(root, &path, &error.to_string())),
     }
@@ -122,6 +122,11 @@ fn read_all<T: DeserializeOwned>(
 /// A newer clearmld's record stays where it is, and its processes are left alone.
 fn newer(path: &Path, found: u32, known: u32) -> String {
     format!("{}: version {found} is newer than the {known} that this clearmld knows; it is left alone", path.display())
+}
+
+/// A newer clearmld's file that this one writes anew: left where it is, it would be written over.
+fn replaced(root: &Path, path: &Path, found: u32, known: u32) -> String {
+    set_aside(root, path, &format!("version {found} is newer than the {known} that this clearmld knows"))
 }
 
 fn set_aside(root: &Path, path: &Path, reason: &str) -> String {

@@ -84,6 +84,21 @@ async fn a_record_of_a_newer_version_is_left_where_it_is() {
     assert!(loaded.set_aside[0].contains("newer"), "{:?}", loaded.set_aside);
 }
 
+#[tokio::test]
+async fn a_newer_file_that_this_daemon_would_write_over_is_moved_away_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = FileStore::new(open(directory.path()).expect("open"));
+    for (name, field) in [("gpu-health.json", "\"records\": {}"), ("reservations.json", "\"made\": []")] {
+        let text = format!("{{\"version\": 99, {field}}}");
+        fs::write(directory.path().join(name), &text).expect("written");
+        let loaded = store.load().await.expect("loaded");
+        let said = &loaded.set_aside[0];
+        assert!(said.contains("newer") && said.contains("moved to") && !said.contains("left alone"), "{said}");
+        let kept = directory.path().join("set-aside").join(name);
+        assert_eq!(fs::read_to_string(kept).expect("kept"), text);
+    }
+}
+
 #[test]
 fn a_second_daemon_on_the_same_directory_is_refused_and_told_who_holds_it() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -87,6 +87,10 @@ impl Inventory {
         match (&self.driver, claim) {
             (_, GpuClaim::None) | (Driver::Absent, _) => Ok(Vec::new()),
             (Driver::Asked, _) => Err(Unresolved::Driver { reason: self.silence() }),
+            // What it said before may not be true any more, and a program on it would hang as it does.
+            (Driver::Up { .. }, _) if self.silent_seconds.is_some() => {
+                Err(Unresolved::Driver { reason: self.silence() })
+            }
             (Driver::Failing { reason }, _) => Err(Unresolved::Driver { reason: reason.clone() }),
             (Driver::Up { .. }, _) => self.resolve(claim),
         }

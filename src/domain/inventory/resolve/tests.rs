@@ -131,3 +131,12 @@ fn a_view_says_who_claims_who_holds_and_whose_processes_are_there() {
     assert_eq!(views[2].slices[0].worker, None);
     assert_eq!((&views[2].slices[1].worker, &views[2].slices[1].run), (&Some(worker("h:mig")), &Some(sliced)));
 }
+
+#[test]
+fn what_a_driver_said_before_it_fell_silent_is_lent_to_nobody() {
+    let host = Inventory { silent_seconds: Some(12), ..host() };
+    let refused = host.lend(&claim("0")).expect_err("silent").to_string();
+    assert!(refused.contains("it has not answered for 12 s"), "{refused}");
+    assert_eq!(host.lend(&GpuClaim::None), Ok(Vec::new()));
+    assert_eq!(host.resolve(&claim("0")).map(|units| units.len()), Ok(1), "what is there is known");
+}

@@ -22,7 +22,7 @@ impl Core {
         let holder = self.pool.keeps(&unit, Share::ALONE).cloned();
         if let Some(run) = holder.as_ref().filter(|_| !when_free) {
             let reason = format!(
-                "GPU {gpu} is held by run {run}; wait for it (--when-free), or stop it first (clearmlctl task abort {run})"
+                "GPU {gpu} is held by run {run}; wait for it (--when-free), or stop it first (clearmlctl run stop {run})"
             );
             return Err(EngineError::Conflict { reason });
         }

@@ -11,7 +11,8 @@
  *   (a gpu may also say pending=1 or failed=1: rows of memory that wait for a reset, or that none is left for)
  *   xid id=1 gpu=0 code=79 gi=7     an error, delivered once to each set that was made before; ids go up
  *   link gpu=0 bus=8                an NVLink of GPU 0 to what is on that bus; without one there is no NVLink
- *   fail call=init code=9           nvmlInit answers that code; also call=count and call=gpu with gpu=N
+ *   fail call=init code=9           nvmlInit answers that code; also call=count and call=wait, and call=gpu,
+ *                                   call=handle and call=register with gpu=N
  *   hang                            nvmlDeviceGetCount and nvmlEventSetWait do not come back while this line is there
  */
 #define _GNU_SOURCE
@@ -340,6 +341,8 @@ int nvmlEventSetFree(event_set *set) {
 int nvmlDeviceRegisterEvents(handle *device, unsigned long long types, event_set *set) {
   WITH_LINE(device);
   if (types != CRITICAL_XID_ERROR) return INVALID;
+  int refused = failure(&from, "register", device->gpu);
+  if (refused) return refused;
   set->gpus[device->gpu] = 1;
   return SUCCESS;
 }

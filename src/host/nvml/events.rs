@@ -1,14 +1,15 @@
 //! Errors that GPUs report by themselves, on a thread of their own: to wait for them is to do nothing else, and a driver
 //! that hangs hangs here alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml};
+use nvml_wrapper::{Device, EventSet, Nvml};
 
 use super::Shared;
 use crate::domain::health::{Fault, Report, Xid};
@@ -20,6 +21,8 @@ use crate::sys::nvml::{self, XidEvent};
 const WAIT_MS: u32 = 1000;
 /// After a wait that failed: what broke may go on breaking.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Then a GPU that could not be listened to is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What follows the events.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(super) struct Follower {
 
 /// Why events are not waited for any more.
 enum Stop {
-    /// The GPUs are other ones.
+    /// The GPUs are other ones, or more of them may be heard.
     Changed,
     /// It may go better in a while.
     Later(NvmlError),
@@ -72,19 +75,20 @@ impl Follower {
     }
 
     fn listen(&self, nvml: &Nvml, shared: &Shared) -> Result<Stop, NvmlError> {
-        let mut set = nvml.create_event_set()?;
-        let mut heard: Vec<(Device<'_>, String)> = Vec::new();
-        for gpu in shared.inventory().gpus.iter().filter(|gpu| !gpu.lost) {
-            let device = nvml.device_by_index(gpu.index)?;
-            if device.supported_event_types().is_ok_and(|all| all.contains(EventTypes::CRITICAL_XID_ERROR)) {
-                set = device.register_events(EventTypes::CRITICAL_XID_ERROR, set).map_err(|failed| failed.error)?;
-                heard.push((device, gpu.uuid.clone()));
+        let (inventory, mut deaf) = (shared.inventory(), BTreeMap::new());
+        let Audience { set, heard } = loop {
+            if let Some(audience) = Audience::gather(nvml, &inventory.gpus, &mut deaf)? {
+                break audience;
             }
+        };
+        for (uuid, error) in &deaf {
+            tracing::debug!(CLEARML_GPU_UUID = uuid, %error, "errors of a GPU are not heard of for a moment");
         }
         if heard.is_empty() {
-            return Ok(Stop::Silent);
+            return Ok(deaf.into_values().next().map_or(Stop::Silent, Stop::Later));
         }
-        loop {
+        let began = Instant::now();
+        while deaf.is_empty() || began.elapsed() < AGAIN {
             match nvml::wait(&set, WAIT_MS) {
                 Ok(event) => {
                     let of = heard.iter().find(|(device, _)| nvml::same(device, &event.device));
@@ -105,12 +109,50 @@ impl Follower {
                 Err(TryRecvError::Empty) => {}
             }
         }
+        Ok(Stop::Changed)
     }
 
     fn look(&self) {
         if let Some(ask) = self.ask.upgrade() {
             let _ = ask.try_send(());
         }
+    }
+}
+
+/// A set of events, and whose they are.
+struct Audience<'n> {
+    set: EventSet<'n>,
+    heard: Vec<(Device<'n>, String)>,
+}
+
+impl<'n> Audience<'n> {
+    /// All GPUs that can be listened to, but for those that are `deaf`. None when one more is found to be: that cost the
+    /// set.
+    fn gather(nvml: &'n Nvml, gpus: &[Gpu], deaf: &mut BTreeMap<String, NvmlError>) -> Result<Option<Self>, NvmlError> {
+        let (mut set, mut heard) = (nvml.create_event_set()?, Vec::new());
+        for gpu in gpus.iter().filter(|gpu| !gpu.lost) {
+            if deaf.contains_key(&gpu.uuid) {
+                continue;
+            }
+            let device = match nvml.device_by_index(gpu.index) {
+                Ok(device) => device,
+                Err(error) => {
+                    deaf.insert(gpu.uuid.clone(), error);
+                    continue;
+                }
+            };
+            if device.supported_event_types().is_ok_and(|all| all.contains(EventTypes::CRITICAL_XID_ERROR)) {
+                match device.register_events(EventTypes::CRITICAL_XID_ERROR, set) {
+                    Ok(same) => set = same,
+                    Err(failed) => {
+                        deaf.insert(gpu.uuid.clone(), failed.error);
+                        return Ok(None);
+                    }
+                }
+                heard.push((device, gpu.uuid.clone()));
+            }
+        }
+        Ok(Some(Self { set, heard }))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What GPUs report by themselves, and what a verification asks.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 use crate::domain::health::{Fault, Xid};
 
@@ -8,12 +10,16 @@ async fn next(reports: &mut broadcast::Receiver<Report>) -> Report {
     tokio::time::timeout(Duration::from_secs(10), reports.recv()).await.expect("in time").expect("a report")
 }
 
+/// Ids go up, whatever an earlier error had: a set is deaf to those that are older than it.
+fn next_id() -> u32 {
+    static ID: AtomicU32 = AtomicU32::new(1);
+    ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Adds an error to the script again and again until it is heard of: nobody says when the thread listens.
 async fn until_heard(host: &Host, script: &str, error: &str, reports: &mut broadcast::Receiver<Report>) -> Report {
-    // Ids go up, whatever an earlier call used.
-    static ID: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1000);
     for _ in 0..100 {
-        let id = ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = next_id();
         host.script(&format!("{script}xid id={id} {error}\n"));
         if let Ok(report) = tokio::time::timeout(Duration::from_millis(200), reports.recv()).await {
             return report.expect("a report");
@@ -30,7 +36,7 @@ async fn an_error_is_heard_of_with_its_number_and_its_gpu_whatever_that_gpu_answ
     look(&gpus).await;
     let report = until_heard(&host, TWO, "gpu=1 code=31", &mut reports).await;
     assert_eq!((report.unit.uuid.as_str(), report.fault), ("GPU-bb", Fault::Xid { xid: Xid(31) }));
-    host.script(&format!("{TWO}fail call=gpu gpu=1 code=15\nxid id=900000 gpu=1 code=79\n"));
+    host.script(&format!("{TWO}fail call=gpu gpu=1 code=15\nxid id={} gpu=1 code=79\n", next_id()));
     let report = next(&mut reports).await;
     assert_eq!((report.unit.gpu.as_str(), report.fault), ("GPU-bb", Fault::Xid { xid: Xid(79) }));
     // And without anybody asking it is seen that the card is lost.
@@ -60,7 +66,7 @@ async fn an_error_of_an_instance_is_that_slices() {
     look(&gpus).await;
     let report = until_heard(&host, script, "gpu=0 gi=7 code=31", &mut reports).await;
     assert_eq!((report.unit.uuid.as_str(), report.unit.gpu.as_str()), ("MIG-1", "GPU-aa"));
-    host.script(&format!("{script}xid id=900000 gpu=0 gi=3 code=31\n"));
+    host.script(&format!("{script}xid id={} gpu=0 gi=3 code=31\n", next_id()));
     assert_eq!(next(&mut reports).await.unit.uuid, "GPU-aa", "one of two: nobody knows which");
 }
 
@@ -76,7 +82,7 @@ async fn a_driver_that_hangs_while_it_is_waited_for_holds_up_nobody_and_is_liste
     let asked = Instant::now();
     assert_eq!(gpus.seen().gpus.len(), 2);
     assert!(asked.elapsed() < Duration::from_millis(100));
-    host.script(&format!("{TWO}xid id=900000 gpu=1 code=45\n"));
+    host.script(&format!("{TWO}xid id={} gpu=1 code=45\n", next_id()));
     assert_eq!(next(&mut reports).await.unit.uuid, "GPU-bb");
 }
 
@@ -98,4 +104,26 @@ async fn whether_a_node_opens_is_found_out_by_opening_it() {
     std::fs::remove_file(host.path("dev/nvidia1")).expect("removed");
     let error = gpus.opens(&seen.gpus[0]).await.expect_err("it is gone");
     assert!(error.starts_with("/dev/nvidia1 cannot be opened"), "{error}");
+}
+
+#[tokio::test]
+async fn a_card_that_cannot_be_listened_to_silences_no_other_and_is_heard_once_it_can() {
+    for call in ["handle", "register"] {
+        let host = Host::new(TWO);
+        let gpus = host.start();
+        let mut reports = gpus.reports();
+        look(&gpus).await;
+        until_heard(&host, TWO, "gpu=0 code=13", &mut reports).await;
+        // Another card in the second slot: whoever listens begins anew.
+        let two = TWO.replace("GPU-bb", "GPU-cc");
+        let script = format!("{two}fail call={call} gpu=0 code=999\n");
+        host.script(&script);
+        look(&gpus).await;
+        // As long as one wait takes: until then the old set is listened to.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let report = until_heard(&host, &script, "gpu=1 code=31", &mut reports).await;
+        assert_eq!(report.unit.uuid, "GPU-cc", "{call}");
+        host.script(&two);
+        assert_eq!(until_heard(&host, &two, "gpu=0 code=31", &mut reports).await.unit.uuid, "GPU-aa", "{call}");
+    }
 }

@@ -170,7 +170,9 @@ impl Cause {
         let cause = match &blame.fault {
             Fault::Lost { reason } => Self::GpuLost { gpu, reason: reason.clone(), ended },
             Fault::Xid { xid } => Self::GpuFault { gpu, xid: Some(xid.0), fault, ended },
-            Fault::Ecc { .. } | Fault::Hung { .. } => Self::GpuFault { gpu, xid: None, fault, ended },
+            Fault::Ecc { .. } | Fault::ResetRequired { .. } | Fault::Hung { .. } => {
+                Self::GpuFault { gpu, xid: None, fault, ended }
+            }
         };
         (cause, None)
     }

@@ -112,6 +112,11 @@ pub enum Fault {
         /// In the driver's words.
         reason: String,
     },
+    /// The driver does nothing more with it before a reset.
+    ResetRequired {
+        /// In the driver's words.
+        reason: String,
+    },
     /// Processes on it cannot be ended.
     Hung {
         /// What was tried.
@@ -145,7 +150,7 @@ impl Fault {
     pub fn class(&self) -> Class {
         match self {
             Self::Xid { xid } => xid.class(),
-            Self::Ecc { .. } | Self::Hung { .. } => Class::Reset,
+            Self::Ecc { .. } | Self::ResetRequired { .. } | Self::Hung { .. } => Class::Reset,
             Self::Lost { .. } => Class::Support,
         }
     }
@@ -158,7 +163,29 @@ impl Fault {
             Self::Ecc { errors: 1 } => "an uncorrected memory error".to_owned(),
             Self::Ecc { errors } => format!("{errors} uncorrected memory errors"),
             Self::Lost { reason } => format!("it does not answer any more: {reason}"),
+            Self::ResetRequired { reason } => format!("it needs a reset: {reason}"),
             Self::Hung { reason } => reason.clone(),
+        }
+    }
+}
+
+// === impl Sighting ===
+
+impl Sighting {
+    /// The Run that held it, if it was one alone.
+    fn only(&self) -> Option<&RunId> {
+        match self.runs.as_slice() {
+            [run] => Some(run),
+            [] | [_, ..] => None,
+        }
+    }
+
+    /// Whether that Run may have died of it: of what the card does everyone, of a program's error only who did it.
+    fn concerns(&self, run: &RunId) -> bool {
+        match self.fault.class() {
+            Class::Harmless => false,
+            Class::Application => self.only() == Some(run),
+            Class::Reset | Class::Support => self.runs.contains(run),
         }
     }
 }
@@ -222,18 +249,21 @@ impl Health {
     /// How long a GPU is on probation: a fault that is still there shows within moments of use of the driver.
     pub const PROBATION_MS: u64 = 60_000;
 
-    /// What keeps a unit from being lent: its own record, or that of the GPU that it is part of.
+    /// What keeps a unit from being lent: the record of the GPU that it is part of, or its own. With whose it is.
     #[must_use]
-    pub fn distrusted(&self, unit: &Unit) -> Option<&Record> {
-        let bad = |uuid: &str| self.records.get(uuid).filter(|record| record.state != State::Healthy);
-        bad(&unit.gpu).or_else(|| bad(&unit.uuid))
+    pub fn distrusted(&self, unit: &Unit) -> Option<(&str, &Record)> {
+        let bad = |uuid: &str| self.records.get_key_value(uuid).filter(|(_, record)| record.state != State::Healthy);
+        let (uuid, record) = bad(&unit.gpu).or_else(|| bad(&unit.uuid))?;
+        Some((uuid, record))
     }
 
-    /// The record of that UUID; of a slice without one that of its GPU.
+    /// The record of that UUID; of a slice without one that of its GPU. With whose it is.
     #[must_use]
-    pub fn of(&self, uuid: &str, gpu: &str) -> Option<&Record> {
-        let own = self.records.get(uuid).filter(|record| record.state != State::Healthy);
-        own.or_else(|| self.records.get(gpu)).or_else(|| self.records.get(uuid))
+    pub fn of(&self, uuid: &str, gpu: &str) -> Option<(&str, &Record)> {
+        let known = |uuid: &str| self.records.get_key_value(uuid);
+        let own = known(uuid).filter(|(_, record)| record.state != State::Healthy);
+        let (uuid, record) = own.or_else(|| known(gpu)).or_else(|| known(uuid))?;
+        Some((uuid, record))
     }
 
     /// What a Run may have died of: the worst that was seen of its GPUs while it held them, of several the first.
@@ -241,14 +271,14 @@ impl Health {
     pub fn blame(&self, run: &RunId) -> Option<Blame> {
         let mut worst: Option<(&str, &Sighting)> = None;
         for (uuid, record) in &self.records {
-            for sighting in record.sightings.iter().filter(|sighting| sighting.runs.contains(run)) {
+            for sighting in record.sightings.iter().filter(|sighting| sighting.concerns(run)) {
                 let rank = |sighting: &Sighting| (sighting.fault.class(), std::cmp::Reverse(sighting.at));
                 if worst.is_none_or(|(_, before)| rank(sighting) > rank(before)) {
                     worst = Some((uuid, sighting));
                 }
             }
         }
-        let (uuid, sighting) = worst.filter(|(_, sighting)| sighting.fault.class() > Class::Harmless)?;
+        let (uuid, sighting) = worst?;
         Some(Blame { uuid: uuid.to_owned(), fault: sighting.fault.clone() })
     }
 

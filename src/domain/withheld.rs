@@ -100,9 +100,9 @@ impl Circumstances<'_> {
         if let Some(reason) = gpu.and_then(|gpu| unusable(gpu, unit)) {
             return Some(Withheld::Unusable { reason: reason.to_owned() });
         }
-        if let Some(record) = self.health.distrusted(unit) {
+        if let Some((uuid, record)) = self.health.distrusted(unit) {
             let (state, reason) = (record.state.word(), record.reason.clone());
-            return Some(Withheld::Distrusted { state, reason, next: record.next_step(&unit.uuid) });
+            return Some(Withheld::Distrusted { state, reason, next: record.next_step(uuid) });
         }
         if let Some(found) = self.reservations.of(unit) {
             return Some(Withheld::Reserved { by: found.by.clone(), reason: found.reason.clone() });
@@ -211,6 +211,26 @@ mod tests {
         let foreign = "is used by process 5 (python), which belongs to no run";
         assert_eq!(said(both(), None, false, false, &strangers), foreign);
         assert_eq!(said(Vec::new(), None, false, false, &strangers), "free");
+    }
+
+    #[test]
+    fn advice_names_the_gpu_that_is_out_of_use_and_not_its_slice() {
+        let unit = |uuid: &str| Unit { uuid: uuid.into(), gpu: "GPU-a".into(), nodes: Vec::new() };
+        for (bad, withheld) in [("GPU-a", true), ("MIG-1", true), ("MIG-2", false)] {
+            let mut health = Health::default();
+            health.quarantine(&unit(bad), "a fan is loud".into(), UnixMillis(1)).expect("taken out");
+            let circumstances = Circumstances {
+                inventory: &Inventory::default(),
+                pool: &Pool::default(),
+                health: &health,
+                reservations: &Reservations::default(),
+                shims: &BTreeMap::new(),
+                strangers: &Strangers::Welcome,
+            };
+            let said = circumstances.withheld(&unit("MIG-1"), Share::ALONE).map(|why| why.to_string());
+            assert_eq!(said.is_some(), withheld, "{bad}");
+            assert!(said.is_none_or(|said| said.contains(&format!("clearmlctl gpu verify {bad}`"))), "{bad}");
+        }
     }
 
     #[test]

@@ -202,7 +202,8 @@ fn worst(view: &GpuView) -> &'static str {
         State::Suspect => 2,
         State::Quarantined { .. } => 3,
     };
-    let records = view.health.iter().chain(view.slices.iter().filter_map(|slice| slice.health.as_ref()));
+    let of_slices = view.slices.iter().filter_map(|slice| slice.health.as_ref().map(|(_, record)| record));
+    let records = view.health.iter().chain(of_slices);
     records.map(|record| record.state).max_by_key(|state| rank(*state)).unwrap_or_default().word()
 }
 

@@ -69,7 +69,9 @@ impl From<Figures> for v1::GpuFigures {
 
 impl From<SliceView> for v1::MigSlice {
     fn from(view: SliceView) -> Self {
-        let health = Some(health(&view.slice.uuid, view.health.as_ref()));
+        // What is wrong with its GPU is mended there.
+        let (id, record) = view.health.unzip();
+        let health = Some(health(&id.unwrap_or_default(), record.as_ref()));
         Self {
             index: view.slice.index,
             uuid: view.slice.uuid,

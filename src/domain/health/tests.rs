@@ -148,6 +148,18 @@ fn memory_errors_count_from_the_first_look_and_anew_after_the_driver_was_loaded_
 }
 
 #[test]
+fn memory_errors_between_a_driver_that_was_loaded_anew_and_the_next_look_count() {
+    let mut health = Health::default();
+    let mut look = |uncorrected, at| {
+        let ecc = Some(EccCounts { corrected: 0, uncorrected });
+        health.observe(&inventory(vec![Gpu { ecc, ..gpu("GPU-a") }]), |_| Vec::new(), later(at))
+    };
+    assert!(look(5, 0).is_empty());
+    let changes = look(3, 1);
+    assert!(changes.len() == 1 && changes[0].record.reason.contains("3 uncorrected memory errors"), "{changes:?}");
+}
+
+#[test]
 fn a_lost_gpu_is_quarantined_once_and_again_when_it_is_readmitted_too_early() {
     let mut health = Health::default();
     let lost = || inventory(vec![Gpu { lost: true, unusable: Some("gone".into()), ..gpu("GPU-a") }]);
@@ -194,10 +206,69 @@ fn orders_that_change_nothing_are_refused() {
 fn what_is_kept_of_a_gpu_has_an_end_and_outlives_the_daemon() {
     let mut health = Health::default();
     for at in 0..500 {
-        health.hear(&whole(), xid(13), &[run("one")], later(at));
+        health.hear(&whole(), xid(10_000 + at), &[run("one")], later(at));
     }
     health.quarantine(&unit("MIG-1", "GPU-a"), "why not".into(), T).expect("taken out");
     assert!(health.records["GPU-a"].sightings.len() < 100);
     let text = serde_json::to_string(&health).expect("text");
     assert_eq!(serde_json::from_str::<Health>(&text).expect("read"), health);
+}
+
+#[test]
+fn channels_that_go_with_their_program_are_held_against_nobody() {
+    let mut health = Health::default();
+    for name in ["a", "b", "c"] {
+        assert_eq!(health.hear(&whole(), xid(45), &[run(name)], T), None);
+    }
+    assert_eq!((state(&health, "GPU-a"), health.blame(&run("a"))), ("healthy", None));
+}
+
+#[test]
+fn of_several_programs_on_a_gpu_none_is_blamed_for_an_error_of_one_and_all_for_one_of_the_card() {
+    let mut health = Health::default();
+    let all = [run("a"), run("b"), run("c")];
+    assert_eq!(health.hear(&whole(), xid(31), &all, T), None, "it was one program, not three");
+    assert_eq!((state(&health, "GPU-a"), health.blame(&run("a"))), ("healthy", None));
+    health.hear(&whole(), xid(48), &all, later(1));
+    assert!(health.blame(&run("b")).is_some_and(|blame| blame.fault == xid(48)));
+}
+
+#[test]
+fn a_flood_of_small_errors_changes_nothing_and_hides_no_greater_one() {
+    let mut health = Health::default();
+    health.hear(&whole(), xid(62), &[run("r")], T);
+    health.hear(&whole(), xid(31), &[run("r")], later(1));
+    let before = health.clone();
+    for at in 2..500 {
+        health.hear(&whole(), xid(31), &[run("r")], later(at));
+    }
+    assert_eq!(health, before, "there is nothing to write");
+    for at in 500..1000 {
+        health.hear(&whole(), xid(10_000 + at), &[run("r")], later(at));
+    }
+    assert!(health.blame(&run("r")).is_some_and(|blame| blame.fault == xid(62)));
+    let last = health.records["GPU-a"].sightings.last().expect("kept");
+    assert_eq!(last.fault, xid(10_999), "what is new is kept");
+}
+
+#[test]
+fn a_program_that_errs_for_days_counts_as_one_of_today() {
+    let mut health = Health::default();
+    for hour in 0..30 {
+        assert_eq!(health.hear(&whole(), xid(13), &[run("long")], later(hour * 3_600_000)), None);
+    }
+    health.hear(&whole(), xid(13), &[run("b")], later(30 * 3_600_000));
+    assert!(health.hear(&whole(), xid(13), &[run("c")], later(30 * 3_600_000)).is_some());
+}
+
+#[test]
+fn a_gpu_that_asks_for_a_reset_gets_that_advice_and_is_not_lost() {
+    let mut health = Health::default();
+    let asks = || inventory(vec![Gpu { reset: true, unusable: Some("it says so".into()), ..gpu("GPU-a") }]);
+    let changes = health.observe(&asks(), |_| vec![run("r")], T);
+    assert_eq!(changes[0].record.state, State::Quarantined { remedy: Remedy::Reset }, "{changes:?}");
+    assert!(health.observe(&asks(), |_| Vec::new(), later(1)).is_empty());
+    assert_eq!(health.records["GPU-a"].sightings.len(), 1);
+    let blame = health.blame(&run("r")).expect("blame");
+    assert_eq!(blame.fault.sentence(), "it needs a reset: it says so");
 }

@@ -1,5 +1,7 @@
 //! What leads from one state to another.
 
+use std::mem;
+
 use super::{Class, Fault, Health, Record, Remedy, Sighting, State};
 use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::inventory::{Gpu, Inventory};
@@ -49,9 +51,7 @@ impl Health {
         let uuid = if class >= Class::Reset { &unit.gpu } else { &unit.uuid };
         let record = self.records.entry(uuid.clone()).or_insert_with(|| Record::new(&unit.gpu, at));
         let sentence = fault.sentence();
-        record.sightings.push(Sighting { at, fault, runs: runs.to_vec() });
-        let surplus = record.sightings.len().saturating_sub(KEPT);
-        record.sightings.drain(..surplus);
+        record.note(Sighting { at, fault, runs: runs.to_vec() });
         let next = match (record.state, class) {
             (_, Class::Harmless) | (State::Suspect | State::Quarantined { .. }, Class::Application) => None,
             (State::Quarantined { remedy }, Class::Reset | Class::Support) => {
@@ -94,15 +94,25 @@ impl Health {
     fn news_of(&mut self, gpu: &Gpu, at: UnixMillis) -> Vec<Fault> {
         let record = self.records.entry(gpu.uuid.clone()).or_insert_with(|| Record::new(&gpu.uuid, at));
         let mut news = Vec::new();
-        if gpu.lost {
-            let said = |one: &Sighting| one.at >= record.since && matches!(one.fault, Fault::Lost { .. });
+        let reason = |otherwise: &str| gpu.unusable.clone().unwrap_or_else(|| otherwise.to_owned());
+        let down = if gpu.lost {
+            Some(Fault::Lost { reason: reason("the driver has lost it") })
+        } else {
+            gpu.reset.then(|| Fault::ResetRequired { reason: reason("the driver says so") })
+        };
+        if let Some(fault) = down {
+            let same = |one: &Sighting| mem::discriminant(&one.fault) == mem::discriminant(&fault);
+            let said = |one: &Sighting| one.at >= record.since && same(one);
             if !record.sightings.iter().any(said) || record.state == State::Healthy {
-                let reason = gpu.unusable.clone().unwrap_or_else(|| "the driver has lost it".to_owned());
-                news.push(Fault::Lost { reason });
+                news.push(fault);
             }
         } else if let Some(ecc) = gpu.ecc {
-            // Fewer than before: the driver was loaded anew and counts from there.
-            let new = record.uncorrected.map_or(0, |known| ecc.uncorrected.saturating_sub(known));
+            let new = match record.uncorrected {
+                None => 0,
+                // The driver was loaded anew and counts from there.
+                Some(known) if ecc.uncorrected < known => ecc.uncorrected,
+                Some(known) => ecc.uncorrected - known,
+            };
             if new > 0 {
                 news.push(Fault::Ecc { errors: new });
             }
@@ -205,15 +215,32 @@ impl Health {
 }
 
 impl Record {
+    /// Keeps what was seen, but for more of the same: a program that errs a thousand times says nothing new. What has to
+    /// go is the oldest of more than a day, then of the least.
+    fn note(&mut self, sighting: Sighting) {
+        let recent = |one: &Sighting| one.at.0.saturating_add(DAY) > sighting.at.0;
+        let same = |one: &Sighting| one.fault == sighting.fault && one.runs == sighting.runs;
+        if self.sightings.iter().any(|one| one.at >= self.since && recent(one) && same(one)) {
+            return;
+        }
+        let worth = |one: &Sighting| recent(one).then(|| one.fault.class());
+        if self.sightings.len() >= KEPT
+            && let Some((least, _)) = self.sightings.iter().enumerate().min_by_key(|(_, one)| worth(one))
+        {
+            self.sightings.remove(least);
+        }
+        self.sightings.push(sighting);
+    }
+
     /// What one more fault of the program's kind makes of a healthy GPU. Runs are counted, not faults: one program may
-    /// err a thousand times.
+    /// err a thousand times. Of several that shared the GPU nobody knows which erred.
     fn grumble(&self, sentence: &str, at: UnixMillis) -> Option<(State, String)> {
         let recent = |sighting: &&Sighting| {
             sighting.at.0.saturating_add(DAY) > at.0
                 && sighting.at >= self.since
                 && sighting.fault.class() == Class::Application
         };
-        let mut runs: Vec<&RunId> = self.sightings.iter().filter(recent).flat_map(|one| &one.runs).collect();
+        let mut runs: Vec<&RunId> = self.sightings.iter().filter(recent).filter_map(Sighting::only).collect();
         runs.sort();
         runs.dedup();
         if runs.len() < TOO_MANY {

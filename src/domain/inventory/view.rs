@@ -50,8 +50,8 @@ pub struct SliceView {
     pub worker: Option<WorkerName>,
     /// The Run that holds it.
     pub run: Option<RunId>,
-    /// How far it can be trusted, or the whole GPU if that is worse.
-    pub health: Option<Record>,
+    /// How far it can be trusted, or the whole GPU if that is worse: whose record it is, and the record.
+    pub health: Option<(String, Record)>,
     /// Why it is not lent now.
     pub withheld: Option<Withheld>,
     /// Who keeps it for themselves.
@@ -65,7 +65,7 @@ pub fn view(
     claims: &[(WorkerName, GpuClaim)],
     leases: &[(RunId, Lease)],
 ) -> Vec<GpuView> {
-    let (inventory, shims) = (circumstances.inventory, circumstances.shims);
+    let (inventory, shims, health) = (circumstances.inventory, circumstances.shims, circumstances.health);
     let withheld = |unit: &Unit| circumstances.withheld(unit, Share::ALONE);
     let reservation = |unit: &Unit| circumstances.reservations.of(unit).cloned();
     let one = |gpu: &Gpu| {
@@ -76,7 +76,7 @@ pub fn view(
             SliceView {
                 worker: claiming(inventory, claims, &id).into_iter().next(),
                 run: holding(inventory, leases, &gpu.uuid, &id).into_iter().next(),
-                health: circumstances.health.of(&slice.uuid, &gpu.uuid).cloned(),
+                health: health.of(&slice.uuid, &gpu.uuid).map(|(uuid, record)| (uuid.to_owned(), record.clone())),
                 withheld: withheld(&unit(&slice.uuid)),
                 reservation: reservation(&unit(&slice.uuid)),
                 slice: slice.clone(),
@@ -87,7 +87,7 @@ pub fn view(
             runs: holding(inventory, leases, &gpu.uuid, &whole),
             processes: gpu.processes.iter().map(|process| of_a_run(process, shims)).collect(),
             slices: slices.collect(),
-            health: circumstances.health.records.get(&gpu.uuid).cloned(),
+            health: health.records.get(&gpu.uuid).cloned(),
             withheld: withheld(&unit(&gpu.uuid)),
             reservation: reservation(&unit(&gpu.uuid)),
             gpu: gpu.clone(),

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Core, News};
 use crate::domain::gpu::GpuId;
-use crate::domain::health::{Change, Fault, Health, Record, Report, State};
+use crate::domain::health::{Blame, Change, Fault, Health, Record, Report, State};
 use crate::domain::ids::RunId;
 use crate::domain::lease::Unit;
 use crate::domain::run::Phase;
@@ -175,8 +175,9 @@ impl Core {
         self.pool.held().filter(|(_, lease)| holds(&lease.units)).map(|(run, _)| run.clone()).collect()
     }
 
-    /// Makes it durable, tells of it, and tells Runs what they may die of.
+    /// Makes it durable, tells of it, and tells Runs what they may die of: also if the disk does not take it.
     async fn changed_health(&mut self, changes: Vec<Change>) {
+        self.keep_health().await;
         for Change { uuid, record } in &changes {
             let kind = match record.state {
                 State::Healthy => "gpu_healthy",
@@ -190,14 +191,21 @@ impl Core {
             // What was withheld may be lent, or the other way round.
             self.eager += 1;
         }
+        let class = |blame: &Option<Blame>| blame.as_ref().map(|blame| blame.fault.class());
         for slot in self.runs.values().filter(|slot| slot.record.holds_lease()) {
             let blame = self.ward.health.blame(&slot.record.id);
             slot.blame.send_if_modified(|known| {
-                let moved = *known != blame;
-                *known = blame;
-                moved
+                // What is worse stays, also when it is no longer kept.
+                let worse = class(&blame) > class(known);
+                if worse {
+                    *known = blame;
+                }
+                worse
             });
         }
+    }
+
+    async fn keep_health(&mut self) {
         if self.ward.health == self.ward.kept {
             return;
         }
@@ -231,7 +239,8 @@ pub(super) async fn next(reports: &mut broadcast::Receiver<Report>) -> Report {
     loop {
         match reports.recv().await {
             Ok(report) => return report,
-            // What was missed came too fast to be anything but more of the same.
+            // The oldest are gone, of whatever GPU they were. A card that is lost, needs a reset or loses memory is found
+            // by looking too; the kernel's log has them all.
             Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }

@@ -200,3 +200,43 @@ async fn a_run_whose_processes_do_not_end_is_its_gpus_fault() {
     assert!(why.contains("cannot be ended") && why.contains("nvidia-smi -r"), "{why}");
     daemon.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_gpu_is_now_is_kept_before_anybody_is_told() {
+    let host = Host::new();
+    let dead = watch::Sender::new(false);
+    let store = crash::Dying::new(host.store(), u32::MAX, true, dead.clone());
+    host.gpus.set(inventory());
+    let daemon = host.start_with(Arc::new(store)).await;
+    let mut events = daemon.handle.events();
+    beats().await;
+    dead.send_replace(true);
+    assert!(host.gpus.report(xid("GPU-0", 79)), "the engine listens");
+    beats().await;
+    while let Ok(event) = events.try_recv() {
+        assert_ne!(event.kind, "gpu_quarantined", "a daemon that comes back knows nothing of it: {event:?}");
+    }
+    daemon.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cause_that_the_disk_does_not_take_is_told_all_the_same() {
+    let host = Host::new();
+    let daemon = two(&host).await;
+    host.clearml.enqueue("q0", "a");
+    let run = daemon.running("a").await;
+    // A directory in its place: it cannot be written.
+    let file = host.disk.path().join("state/gpu-health.json");
+    let _ = std::fs::remove_file(&file);
+    std::fs::create_dir_all(file.join("x")).expect("made");
+    host.gpus.report(xid("GPU-0", 48));
+    beats().await;
+    host.launcher.exit(&run, End::Exited { code: 1 });
+    daemon.settled("a").await;
+    assert!(reasons(&host, "a").1.contains("Xid 48"), "{:?}", reasons(&host, "a"));
+    std::fs::remove_dir_all(&file).expect("removed");
+    beats().await;
+    let kept = std::fs::read_to_string(&file).expect("written at a later beat");
+    assert!(kept.contains("quarantined"), "{kept}");
+    daemon.stop().await;
+}

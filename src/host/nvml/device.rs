@@ -38,6 +38,7 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
         processes: computing(&device),
         unusable: minor.and_then(|minor| nodes::without_node(places, minor)),
         lost: false,
+        reset: false,
         repair: repair(nvml, &device),
     })
 }

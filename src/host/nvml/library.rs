@@ -58,18 +58,24 @@ impl Library {
         let minors = Minors::read(&self.places);
         let mut remarks = Vec::new();
         let mut gpus: Vec<Gpu> = Vec::new();
+        let mut mute: Vec<(u32, NvmlError)> = Vec::new();
         for index in 0..count {
             match device::read(nvml, index, &self.places, &minors) {
                 Ok(gpu) => gpus.push(gpu),
-                Err(error) => match before.gpus.iter().find(|gpu| gpu.index == index) {
-                    Some(gpu) => {
-                        let lost = matches!(error, NvmlError::GpuLost | NvmlError::ResetRequired);
-                        gpus.push(Gpu { unusable: Some(reason(&error)), lost, ..gpu.clone() });
-                    }
-                    None => remarks.push(format!("GPU {index} does not answer and is left out: {}", reason(&error))),
-                },
+                Err(error) => mute.push((index, error)),
             }
         }
+        // An index is no name: another card may have it now.
+        let mut missing: Vec<&Gpu> =
+            before.gpus.iter().filter(|gpu| gpus.iter().all(|read| read.uuid != gpu.uuid)).collect();
+        for (index, error) in mute {
+            match missing.iter().position(|gpu| gpu.index == index) {
+                Some(place) => gpus.push(mute_card(missing.remove(place), &error)),
+                None => remarks.push(format!("GPU {index} does not answer and is left out: {}", reason(&error))),
+            }
+        }
+        gpus.sort_by_key(|gpu| gpu.index);
+        gpus.extend(missing.into_iter().map(unlisted));
         if !gpus.is_empty() {
             remarks.extend(nodes::without_uvm(&self.places));
         }
@@ -78,6 +84,19 @@ impl Library {
         let driver = Driver::Up { version: nvml.sys_driver_version().ok(), cuda };
         Inventory { driver, gpus, remarks, seen: Some(HostClock.now()), silent_seconds: None }
     }
+}
+
+/// One that the driver lists, but that does not say who it is.
+fn mute_card(known: &Gpu, error: &NvmlError) -> Gpu {
+    let (lost, reset) = (matches!(error, NvmlError::GpuLost), matches!(error, NvmlError::ResetRequired));
+    Gpu { unusable: Some(reason(error)), lost, reset, ..known.clone() }
+}
+
+/// One that was there. Its index may be another's by now, which comes first.
+fn unlisted(known: &Gpu) -> Gpu {
+    let why = "the driver does not list it any more; look at the kernel log (journalctl -k), and restart clearmld if it \
+               was taken out on purpose";
+    Gpu { unusable: Some(why.to_owned()), lost: true, reset: false, processes: Vec::new(), ..known.clone() }
 }
 
 /// What was known stays to be seen, as old as it is.

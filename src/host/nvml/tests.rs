@@ -145,6 +145,41 @@ async fn a_card_that_is_lost_keeps_its_name_and_says_that_it_cannot_be_used() {
 }
 
 #[tokio::test]
+async fn a_card_that_needs_a_reset_is_not_lost() {
+    let host = Host::new(TWO);
+    let gpus = host.start();
+    look(&gpus).await;
+    host.script(&format!("{TWO}fail call=gpu gpu=1 code=16\n"));
+    let seen = look(&gpus).await;
+    assert_eq!((seen.gpus[1].reset, seen.gpus[1].lost, seen.gpus[0].reset), (true, false, false));
+    assert!(seen.gpus[1].unusable.as_ref().is_some_and(|why| why.contains("nvidia-smi -r")), "{seen:?}");
+    host.script(TWO);
+    assert!(!look(&gpus).await.gpus[1].reset, "after the reset");
+}
+
+#[tokio::test]
+async fn a_card_that_the_driver_does_not_list_any_more_is_lost() {
+    let host = Host::new(TWO);
+    let gpus = host.start();
+    look(&gpus).await;
+    // The other one takes its index.
+    let (driver, second) = (TWO.lines().next().expect("a line"), TWO.lines().last().expect("a line"));
+    host.script(&format!("{driver}\n{second}\n"));
+    for _ in 0..2 {
+        let seen = look(&gpus).await;
+        let of = |uuid: &str| seen.gpus.iter().filter(|gpu| gpu.uuid == uuid).cloned().collect::<Vec<_>>();
+        assert_eq!((of("GPU-bb").len(), of("GPU-bb")[0].index, of("GPU-bb")[0].lost), (1, 0, false), "{seen:?}");
+        let [gone] = of("GPU-aa").try_into().expect("once");
+        assert!(gone.lost && gone.unusable.expect("why").contains("does not list it any more"));
+    }
+    host.script(&format!("{driver}\n{second}\nfail call=gpu gpu=0 code=15\n"));
+    let seen = look(&gpus).await;
+    assert_eq!(seen.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect::<Vec<_>>(), ["GPU-bb", "GPU-aa"]);
+    host.script(TWO);
+    assert!(look(&gpus).await.gpus.iter().all(|gpu| !gpu.lost && gpu.unusable.is_none()), "it is back");
+}
+
+#[tokio::test]
 async fn a_driver_that_was_exchanged_is_asked_anew_and_what_was_there_stays_to_be_seen() {
     let host = Host::new(TWO);
     let gpus = host.start();

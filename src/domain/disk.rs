@@ -78,7 +78,9 @@ impl Room {
         (self.size / USUAL_SHARE).min(USUAL_MOST)
     }
 
-    fn short_of_files(self) -> bool {
+    /// Whether so few inodes are left that the disk is as good as full.
+    #[must_use]
+    pub fn short_of_files(self) -> bool {
         self.files > 0 && self.free_files < self.files / INODES_SHARE
     }
 }

@@ -79,6 +79,16 @@ fn describe(asked: &v1::AddWorkerRequest) -> String {
     for (name, limit) in limits {
         text.extend(limit.iter().map(|limit| format!(" {name}={limit}")));
     }
+    for (name, hours) in [("uptime", &asked.uptime), ("downtime", &asked.downtime)] {
+        if !hours.is_empty() {
+            text.push_str(&format!(" {name}={}", hours.join(";")));
+        }
+    }
+    for (name, set) in [("create_queue", asked.create_queue), ("requeue_on_host_loss", asked.requeue_on_host_loss)] {
+        if set {
+            text.push_str(&format!(" {name}"));
+        }
+    }
     if let Some(sandbox) = &asked.sandbox {
         let network: Vec<String> = sandbox.network.iter().cloned().collect();
         let options =

@@ -27,6 +27,11 @@ impl Patience {
         Self { began: Instant::now(), tries: 0 }
     }
 
+    /// For what is not tried again.
+    pub(super) fn one_try() -> Self {
+        Self { began: Instant::now(), tries: TRIES - 1 }
+    }
+
     /// How long to wait before the next try, which is not to be before `not_before`; none when it is time to give up.
     /// `chance` is in 0..1.
     pub(super) fn next(&mut self, not_before: Option<Instant>, chance: f64) -> Option<Duration> {

@@ -89,6 +89,12 @@ impl Session {
         result
     }
 
+    /// Asks for what a server may lack: one try, and what comes of it says nothing of the link.
+    pub(super) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+        let token = self.fresh_token(None, &mut Patience::begin()).await?;
+        self.persist(request, &Identity::bearer(&token.secret), &mut Patience::one_try()).await
+    }
+
     /// A login, and nothing else.
     pub(super) async fn greet(&self) -> Result<(), Failure> {
         let result = self.fresh_token(None, &mut Patience::begin()).await.map(drop);

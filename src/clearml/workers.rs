@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Client;
 use super::failure::Failure;
+use super::http::Request;
 use super::shape;
 use crate::domain::ids::{QueueId, WorkerName};
 use crate::domain::machine::{GpuStats, MachineStats};
@@ -30,7 +31,8 @@ impl Client {
         if self.session.token_now().and_then(|token| token.api_version.clone()).is_some_and(|version| older(&version)) {
             return Ok(Forced::Unsupported);
         }
-        match self.call("workers.get_runtime_properties", "", &json!({ "worker": worker })).await {
+        let request = Request::json("workers.get_runtime_properties", "", &json!({ "worker": worker }));
+        match self.session.ask(&request).await {
             Ok(answer) => Ok(Forced::Is(force(&answer))),
             // The open server has no such endpoint.
             Err(Failure::Rejected { code: 404, .. }) => Ok(Forced::Unsupported),

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,8 +18,31 @@ use crate::domain::sandbox::{Bind, Device, Part, Relaxed};
 
 /// More is no policy.
 const LARGEST: u64 = 1 << 20;
+/// Times of files are no finer than some milliseconds.
+const YOUNG: Duration = Duration::from_secs(2);
 /// What no task ever sees, whatever a policy says.
 const KEPT: [&str; 3] = ["/etc/clearmld", "/run/clearmld", "/var/lib/clearmld"];
+
+/// Which file a policy was read from, and in which directory: another, or the same with other contents, owner or mode, has
+/// another stamp. Nothing changes a file without its ctime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp([Option<[i64; 6]>; 2]);
+
+/// The file's stamp now; none while it is so young that it could change once more within the same tick of the clock.
+#[must_use]
+pub fn stamp(file: &Path) -> Option<Stamp> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(YOUNG)?;
+    let settled = i64::try_from(since.as_secs()).ok()?;
+    let of = |path: &Path| {
+        let found = path.symlink_metadata().ok()?;
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let (mode, owner) = (i64::from(found.mode()), i64::from(found.uid()));
+        Some([number(found.dev()), number(found.ino()), found.ctime(), found.ctime_nsec(), mode, owner])
+    };
+    let found = [of(file), of(file.parent().unwrap_or(Path::new("/")))];
+    let young = found.iter().flatten().any(|[_, _, changed, ..]| *changed >= settled);
+    (!young).then_some(Stamp(found))
+}
 
 /// Reads it. `owner` is root, or the ordinary user whose daemon this is.
 ///

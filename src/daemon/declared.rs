@@ -1,10 +1,12 @@
 //! The operator's files, read again for a plan or a reload.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::Plan;
+use crate::config::policy::Stamp;
 use crate::config::{self, Flags};
 use crate::domain::policy::Policy;
 use crate::engine::ports::{Declarations, Reading};
@@ -19,7 +21,12 @@ pub(super) struct Files {
     pub(super) policy: PathBuf,
     /// Whom tasks run as when nobody says otherwise.
     pub(super) run_as: String,
+    /// What the policy said last.
+    pub(super) said: Mutex<Option<Said>>,
 }
+
+/// A policy, or what is wrong with it, and of which file.
+type Said = (Stamp, Result<Arc<Policy>, String>);
 
 #[async_trait]
 impl Declarations for Files {
@@ -35,7 +42,18 @@ impl Declarations for Files {
         }
     }
 
-    fn policy(&self) -> Result<Policy, String> {
-        config::policy::read(&self.policy, &self.run_as, nix::unistd::geteuid().as_raw())
+    fn policy(&self) -> Result<Arc<Policy>, String> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken before it is read: what changes meanwhile is read again.
+        let stamp = config::policy::stamp(&self.policy);
+        if let Some((of, policy)) = said.as_ref()
+            && stamp.as_ref() == Some(of)
+        {
+            return policy.clone();
+        }
+        let owner = nix::unistd::geteuid().as_raw();
+        let policy = config::policy::read(&self.policy, &self.run_as, owner).map(Arc::new);
+        *said = stamp.map(|stamp| (stamp, policy.clone()));
+        policy
     }
 }

@@ -21,10 +21,9 @@ use crate::clearml::{Absent, Client, ClientError};
 use crate::domain::disk::Room;
 use crate::domain::handover::Isolation;
 use crate::domain::notice::Notice;
-use crate::domain::reserve::Reserve;
 use crate::engine::handle::{Handle, HostStatus, ServerLink};
 use crate::engine::ports::{ClearMl, Desk, Figures, Launcher, Outfitter as _, Store as _, StoreError};
-use crate::engine::{Engine, LoopEnded, World};
+use crate::engine::{Engine, LoopEnded, Settings, World};
 use crate::host::figures::HostGauges;
 use crate::host::launch;
 use crate::host::machine::ProcfsMachine;
@@ -108,7 +107,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let outfits = outfits();
     let mut settings = plan.settings.clone();
     settings.state_id = state.clone();
-    settings.remarks.extend(reserve(&plan, &mut settings.reserve, &outfits, launcher.as_ref(), &root).await);
+    let unreserved = reserve(&plan, &mut settings, &outfits, launcher.as_ref(), &root).await;
+    settings.remarks.extend(unreserved);
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
@@ -195,7 +195,7 @@ async fn attend(
 /// Holds all Runs together to what the reserve leaves; a sentence when that cannot be done.
 async fn reserve(
     plan: &Plan,
-    reserve: &mut Reserve,
+    settings: &mut Settings,
     outfits: &Outfits,
     launcher: &dyn Launcher,
     root: &Path,
@@ -205,10 +205,14 @@ async fn reserve(
         let size = disk.f_blocks.saturating_mul(disk.f_frsize);
         Some(Room { size, free: 0, files: 0, free_files: 0 }.usual_reserve())
     };
-    reserve.disk = plan.disk_reserve.or_else(usual).unwrap_or_default();
-    let share = reserve.share(outfits.capacity()?);
-    let error = launcher.hold(share).await.err()?;
-    Some(format!("{error}; all tasks together can use all that this host has"))
+    settings.reserve.disk = plan.disk_reserve.or_else(usual).unwrap_or_default();
+    match launcher.hold(settings.reserve.share(outfits.capacity()?)).await {
+        Ok(held) => {
+            settings.held = held;
+            None
+        }
+        Err(error) => Some(format!("{error}; all tasks together can use all that this host has")),
+    }
 }
 
 /// READY, then one line of status now and then.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use crate::config::{
 };
 use crate::domain::handover::{GitCredential, Installer, Isolation};
 use crate::domain::journal::Limits;
-use crate::domain::reserve::Reserve;
+use crate::domain::reserve::{Reserve, Share};
 use crate::domain::script::ScriptChoices;
 use crate::domain::withheld::Strangers;
 use crate::engine::Settings;
@@ -140,7 +141,7 @@ impl Plan {
         // An ordinary user's tasks run as that user.
         let run_as = self.users.identity(None).map_or_else(|_| self.users.default.clone(), |identity| identity.user);
         let (flags, workers, policy) = (self.flags.clone(), self.workers_dir.clone(), self.policy_file.clone());
-        Files { flags, workers, policy, run_as }
+        Files { flags, workers, policy, run_as, said: Mutex::default() }
     }
 
     /// What a Run is given on this host.
@@ -224,6 +225,7 @@ impl Plan {
             keep_runs: usize::try_from(own.keep_runs).unwrap_or(usize::MAX),
             keep_runs_for: own.keep_runs_for,
             reserve: Reserve { memory: own.memory_reserve, cpus: own.cpus_reserve, disk: 0 },
+            held: Share::default(),
             strangers: if own.lend_gpus_in_use {
                 Strangers::Welcome
             } else {

@@ -114,7 +114,9 @@ impl Room {
         (self.size / USUAL_SHARE).min(USUAL_MOST)
     }
 
-    fn short_of_files(self) -> bool {
+    /// Whether so few inodes are left that the disk is as good as full.
+    #[must_use]
+    pub fn short_of_files(self) -> bool {
         self.missing(0).files > 0
     }
 

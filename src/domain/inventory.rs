@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::ids::UnixMillis;
 
 pub use resolve::Unresolved;
-pub use view::{GpuView, ProcessView, SliceView, view};
+pub use view::{Claim, GpuView, ProcessView, SliceView, view};
 
 /// What is known of the host's GPUs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

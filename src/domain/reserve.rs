@@ -50,13 +50,12 @@ impl Reserve {
         }
     }
 
-    /// For `status`.
+    /// For `status`: what all Runs are held to, and what is kept of the disk.
     #[must_use]
-    pub fn describe(self, host: Option<Capacity>) -> String {
-        let share = host.map(|host| self.share(host)).unwrap_or_default();
+    pub fn describe(self, held: Share) -> String {
         let parts = [
-            share.memory.map(|memory| format!("at most {} MiB of memory", memory / MIB)),
-            share.cpus.map(|cpus| format!("at most {cpus} CPUs")),
+            held.memory.map(|memory| format!("at most {} MiB of memory", memory / MIB)),
+            held.cpus.map(|cpus| format!("at most {cpus} CPUs")),
             (self.disk > 0).then(|| format!("{} MiB of the disk stay free", self.disk / MIB)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -83,12 +82,13 @@ mod tests {
         let reserve = Reserve { memory: Some(4 * GIB), cpus: 2, disk: GIB };
         assert_eq!(reserve.leaves(HOST), Capacity { memory: 60 * GIB, cpus: 6 });
         assert_eq!(
-            reserve.describe(Some(HOST)),
+            reserve.describe(reserve.share(HOST)),
             "at most 61440 MiB of memory, at most 6 CPUs, 1024 MiB of the disk stay free"
         );
         let all = Reserve { memory: Some(100 * GIB), cpus: 100, disk: 0 };
         assert_eq!(all.leaves(HOST), Capacity { memory: 32 * GIB, cpus: 1 });
         let none = Reserve { memory: Some(0), cpus: 0, disk: 0 };
-        assert_eq!((none.share(HOST), none.describe(Some(HOST)).as_str()), (Share::default(), "no limits"));
+        assert_eq!((none.share(HOST), none.describe(Share::default()).as_str()), (Share::default(), "no limits"));
+        assert_eq!(reserve.describe(Share::default()), "1024 MiB of the disk stay free", "where nobody can hold them");
     }
 }

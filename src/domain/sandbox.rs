@@ -17,6 +17,8 @@ pub use self::relaxed::{Part, Relaxed};
 const MOST: usize = 64;
 /// The longest path that is looked at.
 const LONGEST: usize = 1024;
+/// How the names of GPUs' nodes begin: NVIDIA's, AMD's, those of each driver that draws, and those of Jetson boards.
+const GPUS: [&str; 6] = ["nvidia", "kfd", "dri", "nvhost", "nvmap", "nvgpu"];
 
 /// What cannot be had in a sandbox, or makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -196,7 +198,7 @@ impl FromStr for Device {
         let Some(first) = first else {
             return Err(SandboxError::Path { text: printable(text), problem: "is all devices; name a node in it" });
         };
-        if first.starts_with("nvidia") || first == "kfd" {
+        if GPUS.iter().any(|gpu| first.starts_with(gpu)) {
             return Err(SandboxError::Gpu { device: printable(text) });
         }
         if ["null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "shm", "fd", "stdin", "stdout", "stderr"]

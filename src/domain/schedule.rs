@@ -29,7 +29,7 @@ pub enum Gate {
     /// It can.
     Open,
     /// Its GPUs are free when a Run has ended. A task there holds up the queues after it, so that it comes to its turn
-    /// however many small ones there are.
+    /// however many small ones there are. So does one of which it is not known yet whether it may be taken.
     Wait,
     /// It cannot, whichever of our Runs end: the queue is passed over.
     Shut,
@@ -95,14 +95,19 @@ pub fn plan(idle: &[Idle], queues: &[QueueView]) -> Vec<Pop> {
     for worker in idle {
         let count = worker.queues.len();
         let order = (0..count).map(|step| (worker.cursor + step) % count);
-        let gate = |position: &usize| worker.gates.get(*position).copied().unwrap_or(Gate::Open);
-        let open = |position: &usize| {
-            let tags = waiting.get(&worker.queues[*position].id).map(|(_, tags)| *tags);
-            tags.is_some_and(|tags| worker.standing.takes(tags) == Some(Ok(())))
+        let gate = |position: &usize| {
+            let (_, tags) = waiting.get(&worker.queues[*position].id)?;
+            match worker.standing.takes(tags) {
+                Some(Ok(())) => Some(worker.gates.get(*position).copied().unwrap_or(Gate::Open)),
+                Some(Err(_)) => None,
+                // Its turn does not go to a later queue while that is asked for.
+                None => Some(Gate::Wait),
+            }
         };
-        let mut reached = order.filter(open).take_while(|position| gate(position) != Gate::Wait);
-        let found = reached.find(|position| gate(position) == Gate::Open);
-        let found = found.and_then(|position| {
+        let gates = order.filter_map(|position| Some((position, gate(&position)?)));
+        let mut reached = gates.take_while(|(_, gate)| *gate != Gate::Wait);
+        let found = reached.find(|(_, gate)| *gate == Gate::Open);
+        let found = found.and_then(|(position, _)| {
             let queue = &worker.queues[position];
             let (head, _) = waiting.remove(&queue.id)?;
             Some((position, queue, head))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
-use crate::domain::reserve::Reserve;
+use crate::domain::reserve::{Reserve, Share};
 use crate::domain::withheld::Strangers;
 use handle::ServerLink;
 use ports::{ClearMl, Clock, Declarations, Gpus, Launcher, Machine, Outfitter, Store};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub keep_runs_for: Duration,
     /// What is left to the system.
     pub reserve: Reserve,
+    /// What of it the launcher holds all Runs to.
+    pub held: Share,
     /// What is thought of foreign processes on GPUs.
     pub strangers: Strangers,
     /// Of this daemon's state directory.
@@ -98,6 +100,7 @@ impl Default for Settings {
             keep_runs: 200,
             keep_runs_for: Duration::from_secs(30 * 24 * 3600),
             reserve: Reserve::default(),
+            held: Share::default(),
             strangers: Strangers::default(),
             state_id: crate::domain::ids::StateId::new("unset").unwrap_or_else(|_| unreachable!("a plain word")),
             remarks: Vec::new(),

@@ -1,6 +1,6 @@
 //! Files that a test writes.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -47,12 +47,13 @@ impl Declarations for FakeDeclarations {
         Reading { workers: Ok(self.files.lock().expect("unpoisoned").clone()), settings: Ok(settings) }
     }
 
-    fn policy(&self) -> Result<Policy, String> {
-        self.policy.lock().expect("unpoisoned").clone().unwrap_or_else(|| {
+    fn policy(&self) -> Result<Arc<Policy>, String> {
+        let policy = self.policy.lock().expect("unpoisoned").clone().unwrap_or_else(|| {
             // What most tests have: everybody may be anybody.
             let users = Some(["alice", "tester", "clearml-run"].map(str::to_owned).into());
             let default = Some(Grant { users, ..Grant::default() });
             Ok(Policy { default, ..Policy::absent("policy.toml".into(), "clearml-run".into()) })
-        })
+        });
+        policy.map(Arc::new)
     }
 }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::disk::Room;
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
 use crate::domain::health::Health;
 use crate::domain::ids::{RunId, WorkerName};
@@ -174,8 +175,13 @@ impl Store for FileStore {
         self.on_thread(move |root| run_files::discard_work(root, &run)).await
     }
 
-    async fn room(&self) -> Option<u64> {
-        let room = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize);
+    async fn room(&self) -> Option<Room> {
+        let room = |disk: rustix::fs::StatVfs| Room {
+            size: disk.f_blocks.saturating_mul(disk.f_frsize),
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+            files: disk.f_files,
+            free_files: disk.f_favail,
+        };
         self.on_thread(move |root| rustix::fs::statvfs(root).ok().map(room)).await
     }
 

@@ -7,6 +7,7 @@ use clearmld::domain::gpu::{GpuClaim, GpuId};
 use clearmld::domain::health::{Health, Record};
 use clearmld::domain::inventory::{self, Driver, EccCounts, Figures, Gpu, GpuProcess, Inventory, Power, Slice};
 use clearmld::domain::lease::{Lease, Pool, Unit};
+use clearmld::domain::lending::Share;
 use clearmld::domain::reservation::{Reservation, Reservations, Term};
 use clearmld::domain::withheld::{Circumstances, Strangers};
 use clearmld::engine::handle::{EngineError, GpuOrder, GpusView};
@@ -68,7 +69,7 @@ pub(crate) fn view() -> GpusView {
         shims: &shims,
         strangers: &strangers,
     };
-    let gpus = inventory::view(&circumstances, &[(id(BUSY), id("0"))], &[(id(LIVE_RUN), lease)]);
+    let gpus = inventory::view(&circumstances, &[(id(BUSY), id("0"), Share::ALONE)], &[(id(LIVE_RUN), lease)]);
     GpusView { inventory: Arc::new(inventory), gpus }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::host::{Host, with_argument};
+use super::host::Host;
 use super::hostile::{calls, shim_of, with_world};
+use super::processes::with_argument;
 
 const LEFTOVERS: &str = include_str!("leftovers.py");
 /// The chain has 61 of them.

@@ -14,6 +14,8 @@ mod gpus;
 mod host;
 mod hostile;
 mod leftovers;
+#[path = "../shim/processes.rs"]
+mod processes;
 mod races;
 mod relaxed;
 mod second_wall;

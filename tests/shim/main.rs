@@ -11,6 +11,7 @@ mod launch;
 mod limits;
 mod old_kernel;
 mod output;
+mod processes;
 mod sandbox;
 mod seccomp;
 mod shown;

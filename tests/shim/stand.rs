@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+pub(crate) use super::processes::with_argument;
 use clearmld::domain::handover::{
     Caches, Entry, EnvironmentSpec, ExitRecord, Identity, Installer, Isolation, Overlay, ProgramSpec, Progress,
     Requirements, RunSpec, Secrets, SourceSpec, Started, StopRequest, VERSION, file,
@@ -285,16 +286,4 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited 20 s in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Processes of the host that have `marker` in their arguments.
-pub(crate) fn with_argument(marker: &str) -> Vec<u32> {
-    fs::read_dir("/proc")
-        .expect("/proc")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid: &u32| {
-            let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).split('\0').any(|argument| argument == marker)
-        })
-        .collect()
 }

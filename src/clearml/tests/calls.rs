@@ -4,6 +4,7 @@ use super::scripted::{Reply, Scripted, ok, refuse};
 use super::*;
 use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::task::{AbortCallback, TaskStatus};
+use crate::engine::handle::ServerLink;
 use crate::engine::ports::{ClearMl, LogEvent, LogLevel, ServerError, StatusNote, WorkerReport};
 
 fn task(text: &str) -> TaskId {
@@ -269,4 +270,19 @@ async fn an_answer_that_unpacks_to_more_than_is_sane_is_cut_off() {
     let server = Scripted::with_login(1 << 20, move |_| Some(Reply(200, headers.to_owned(), packed.clone()))).await;
     let error = client(&server).ping(&task("t1")).await.expect_err("a bomb").to_string();
     assert!(error.contains("larger than 64 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_say_a_workers_properties_is_asked_once_and_is_no_less_up_for_it() {
+    let server = Scripted::with_login(1 << 20, |seen| match seen.path.contains("get_runtime_properties") {
+        true => refuse(503, 0, "not here"),
+        false => ok(&json!({ "queues": [] })),
+    })
+    .await;
+    let client = client(&server);
+    client.queue_heads(&[queue("q1")]).await.expect("an answer");
+    assert!(matches!(*client.link().borrow(), ServerLink::Up { .. }));
+    client.forced(&worker()).await.expect_err("503");
+    assert_eq!(server.count("/workers.get_runtime_properties"), 1);
+    assert!(matches!(*client.link().borrow(), ServerLink::Up { .. }), "{:?}", client.link().borrow());
 }

@@ -93,3 +93,14 @@ fn a_kind_of_devices_is_allowed_by_its_beginning() {
     assert_eq!(default.expect("a default").devices.len(), 2);
     assert_eq!(Access::ReadOnly.to_string(), "ro");
 }
+
+#[test]
+fn a_policy_that_has_changed_in_any_way_has_another_stamp_and_a_young_one_has_none() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("policy.toml");
+    assert_eq!(stamp(&file), None, "its directory has just been made");
+    let old = Path::new("/etc/hostname");
+    assert_eq!(stamp(old), stamp(old));
+    assert!(stamp(old).is_some() && stamp(old) != stamp(Path::new("/etc/passwd")));
+    assert_ne!(stamp(Path::new("/etc/none.of.that.name")), stamp(old));
+}

@@ -74,6 +74,8 @@ pub enum Sight {
         /// Ago.
         ago_ms: u64,
     },
+    /// What was first in it has been taken here, and nobody has asked since: all who serve it are busy.
+    Taken,
     /// This is first.
     Head {
         /// Which.
@@ -182,6 +184,11 @@ fn sight(queue: &QueueFacts, open: bool) -> Option<Finding> {
             format!("the server has no queue `{name}` any more"),
             "look with `clearmlctl queue list`, then declare the worker with another queue",
         )),
+        Sight::Taken => {
+            let says =
+                format!("queue `{name}` gave its first task to this host, and is asked again when a worker is free");
+            Some(Finding::fact("queue_taken", says, None))
+        }
         Sight::Empty { ago_ms } => Some(Finding::hindrance(
             "queue_empty",
             format!("queue `{name}` was empty when it was last asked, {} ago", span(*ago_ms)),

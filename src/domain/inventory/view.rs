@@ -58,15 +58,19 @@ pub struct SliceView {
     pub reservation: Option<Reservation>,
 }
 
+/// Who claims what, and how many Runs may use it at once then.
+pub type Claim = (WorkerName, GpuClaim, Share);
+
 /// Sets the inventory beside who claims and who holds what.
 #[must_use]
-pub fn view(
-    circumstances: &Circumstances<'_>,
-    claims: &[(WorkerName, GpuClaim)],
-    leases: &[(RunId, Lease)],
-) -> Vec<GpuView> {
+pub fn view(circumstances: &Circumstances<'_>, claims: &[Claim], leases: &[(RunId, Lease)]) -> Vec<GpuView> {
     let (inventory, shims) = (circumstances.inventory, circumstances.shims);
-    let withheld = |unit: &Unit| circumstances.withheld(unit, Share::ALONE);
+    let withheld = |unit: &Unit| {
+        let id = GpuId::Uuid(unit.uuid.clone());
+        let most = claiming(inventory, claims, &id).map(|(.., share)| *share).max();
+        circumstances.withheld(unit, most.unwrap_or(Share::ALONE))
+    };
+    let workers = |id: &GpuId| claiming(inventory, claims, id).map(|(worker, ..)| worker.clone()).collect::<Vec<_>>();
     let reservation = |unit: &Unit| circumstances.reservations.of(unit).cloned();
     let one = |gpu: &Gpu| {
         let whole = GpuId::Uuid(gpu.uuid.clone());
@@ -74,7 +78,7 @@ pub fn view(
         let slices = gpu.slices.iter().map(|slice| {
             let id = GpuId::Uuid(slice.uuid.clone());
             SliceView {
-                worker: claiming(inventory, claims, &id).into_iter().next(),
+                worker: workers(&id).into_iter().next(),
                 run: holding(inventory, leases, &gpu.uuid, &id).into_iter().next(),
                 health: circumstances.health.of(&slice.uuid, &gpu.uuid).cloned(),
                 withheld: withheld(&unit(&slice.uuid)),
@@ -83,7 +87,7 @@ pub fn view(
             }
         });
         GpuView {
-            workers: claiming(inventory, claims, &whole),
+            workers: workers(&whole),
             runs: holding(inventory, leases, &gpu.uuid, &whole),
             processes: gpu.processes.iter().map(|process| of_a_run(process, shims)).collect(),
             slices: slices.collect(),
@@ -96,10 +100,9 @@ pub fn view(
     inventory.gpus.iter().map(one).collect()
 }
 
-fn claiming(inventory: &Inventory, claims: &[(WorkerName, GpuClaim)], id: &GpuId) -> Vec<WorkerName> {
+fn claiming<'a>(inventory: &Inventory, claims: &'a [Claim], id: &GpuId) -> impl Iterator<Item = &'a Claim> {
     let this = GpuClaim::Some([id.clone()].into());
-    let claims = claims.iter().filter(|(_, claim)| inventory.overlap(&this, claim).is_some());
-    claims.map(|(worker, _)| worker.clone()).collect()
+    claims.iter().filter(move |(_, claim, _)| inventory.overlap(&this, claim).is_some())
 }
 
 fn holding(inventory: &Inventory, leases: &[(RunId, Lease)], gpu: &str, id: &GpuId) -> Vec<RunId> {

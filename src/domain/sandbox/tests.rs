@@ -60,6 +60,8 @@ fn a_device_is_a_node_below_dev_and_no_gpu() {
         ("/dev/../etc/passwd", "not written plainly"),
         ("/dev/nvidia0", "--gpus"),
         ("/dev/nvidia-caps/nvidia-cap3", "--gpus"),
+        ("/dev/dri/renderD128", "--gpus"),
+        ("/dev/nvhost-gpu", "--gpus"),
         ("/dev/kfd", "--gpus"),
         ("/dev/shm", "every sandbox has"),
     ] {

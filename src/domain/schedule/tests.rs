@@ -142,4 +142,5 @@ fn a_property_is_asked_for_only_where_a_task_waits_for_it() {
     assert_eq!(asked, ["b"]);
     let pops = plan(&all, &views);
     assert_eq!(taken(&pops), [("a", "1"), ("c", "3")], "nobody waits for another's answer");
+    assert_eq!(taken(&plan(&[unknown("e", &["plain", "on"])], &views)), [], "a later queue does not go first");
 }

@@ -62,7 +62,7 @@ impl Core {
             workers: self.posts.len(),
             live_runs: self.runs.values().filter(live).count(),
             unsettled_runs: self.runs.values().filter(unsettled).count(),
-            all_runs: settings.reserve.describe(self.world.outfitter.capacity()),
+            all_runs: settings.reserve.describe(settings.held),
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Sight {
     pub(super) at: UnixMillis,
     /// None: the server has no such queue.
     pub(super) view: Option<QueueView>,
+    /// What was first in it has been taken; what is now, the next poll says.
+    pub(super) taken: bool,
 }
 
 /// Whether the server has runtime properties.
@@ -69,11 +71,11 @@ impl Control {
         })
     }
 
-    /// That task is first there no more; what is, the next poll says.
+    /// That task is first there no more.
     pub(super) fn took(&mut self, queue: &QueueId, task: &TaskId) {
-        let first = |sight: &Sight| sight.view.as_ref().and_then(|view| view.head.as_ref()) == Some(task);
-        if self.queues.get(queue).is_some_and(first) {
-            self.queues.remove(queue);
+        let Some(sight) = self.queues.get_mut(queue) else { return };
+        if let Some(view) = sight.view.as_mut().filter(|view| view.head.as_ref() == Some(task)) {
+            (view.head, sight.taken) = (None, true);
         }
     }
 
@@ -104,7 +106,7 @@ impl Core {
         let at = self.world.clock.now();
         for queue in asked {
             let view = views.iter().find(|view| view.id == *queue).cloned();
-            self.control.queues.insert(queue.clone(), Sight { at, view });
+            self.control.queues.insert(queue.clone(), Sight { at, view, taken: false });
         }
         let served =
             |id: &QueueId| self.posts.values().any(|post| post.worker.queues.iter().any(|queue| queue.id == *id));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::time::{Duration, Instant};
 
 use super::{Core, News, Post, sandbox};
@@ -52,10 +53,8 @@ impl Core {
         }
         match reading.workers {
             Ok(files) => {
-                let mut found: Vec<Found> = Vec::new();
-                for file in files {
-                    found.push(self.identify(file).await);
-                }
+                // All at once: a disk that hangs is waited for once, not once a file.
+                let found: Vec<Found> = join_all(files.into_iter().map(|file| self.identify(file))).await;
                 let known = self.posts.values();
                 let known = known.map(|post| Known { worker: &post.worker, run: post.active.first().cloned() });
                 plan.workers = declared::plan(&found, &known.collect::<Vec<_>>(), &self.world.gpus.seen());

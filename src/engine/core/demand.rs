@@ -10,7 +10,8 @@ impl Core {
     pub(super) fn publish(&self) {
         let demand = Demand {
             eager: self.eager,
-            gpus: self.idle_posts().any(|post| post.worker.gpus != GpuClaim::None),
+            // Who rests takes nothing, whatever the driver says.
+            gpus: self.idle_posts().any(|post| post.worker.gpus != GpuClaim::None && self.paused(post).is_none()),
             queues: self
                 .idle_posts()
                 .flat_map(|post| post.worker.queues.iter().map(|queue| queue.id.clone()))

@@ -77,6 +77,7 @@ impl Core {
         let sight = match (seen, view.map(|view| &view.head)) {
             (None, _) => Sight::Unasked,
             (Some(_), None) => Sight::Gone,
+            (Some(seen), Some(None)) if seen.taken => Sight::Taken,
             (Some(seen), Some(None)) => Sight::Empty { ago_ms: self.ago(seen.at) },
             (Some(seen), Some(Some(task))) => Sight::Head { task: task.clone(), ago_ms: self.ago(seen.at) },
         };
@@ -100,7 +101,10 @@ impl Core {
         };
         let kept = self.kept(&units, worker.lending.share());
         let enough = |portions: &[Portion]| portions.iter().all(|one| one.least() + kept.len() <= units.len());
-        if kept.is_empty() || worker.lending.portions().is_some_and(enough) {
+        if units.is_empty() {
+            // Nobody knows the hardware: words are what keeps it, or does not.
+            self.lender().lease(worker, 0).map_or_else(Gpus::Unresolved, |_| Gpus::Clear)
+        } else if kept.is_empty() || worker.lending.portions().is_some_and(enough) {
             Gpus::Clear
         } else {
             Gpus::Withheld(kept)
@@ -171,7 +175,8 @@ impl Core {
         }
         // Of a GPU that is divided, its slices are what is lent.
         let units = seen.resolve(&claim).unwrap_or_default();
-        let withheld = self.kept(&units, Share::ALONE);
+        let most = workers.iter().map(|post| post.worker.lending.share()).max();
+        let withheld = self.kept(&units, most.unwrap_or(Share::ALONE));
         let workers = workers.iter().map(|post| (post.worker.name.clone(), self.explain_post(post))).collect();
         Ok(explain::gpu(&GpuFacts { gpu: id.clone(), driver, withheld, workers }))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Core, News, Post};
 use crate::domain::gpu::GpuClaim;
-use crate::domain::ids::{RunId, WorkerName};
+use crate::domain::ids::RunId;
 use crate::domain::inventory::{self, Driver};
 use crate::domain::lease::Lease;
 use crate::domain::lending::Lending;
@@ -73,8 +73,8 @@ impl Core {
 
     pub(super) fn gpus_view(&self) -> GpusView {
         let seen = self.world.gpus.seen();
-        let claims: Vec<(WorkerName, GpuClaim)> =
-            self.posts.values().map(|post| (post.worker.name.clone(), post.worker.gpus.clone())).collect();
+        let claim = |Post { worker, .. }: &Post| (worker.name.clone(), worker.gpus.clone(), worker.lending.share());
+        let claims: Vec<inventory::Claim> = self.posts.values().map(claim).collect();
         let leases: Vec<(RunId, Lease)> = self.pool.held().map(|(run, lease)| (run.clone(), lease.clone())).collect();
         GpusView { gpus: inventory::view(&self.lender().circumstances(), &claims, &leases), inventory: seen }
     }

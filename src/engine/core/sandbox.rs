@@ -1,5 +1,7 @@
 //! What Workers may have of the sandbox: by the policy that only root can write, read anew each time.
 
+use std::sync::Arc;
+
 use super::{Core, Post};
 use crate::domain::policy::{Policy, Wish};
 use crate::domain::worker::{Worker, WorkerDraft};
@@ -16,7 +18,7 @@ impl Core {
     }
 
     /// Whether a Worker may take tasks: the policy may have changed since it was added.
-    pub(super) fn permit_worker(policy: &Result<Policy, String>, worker: &Worker) -> Result<(), String> {
+    pub(super) fn permit_worker(policy: &Result<Arc<Policy>, String>, worker: &Worker) -> Result<(), String> {
         let queues: Vec<&str> = worker.queues.iter().map(|queue| queue.name.as_str()).collect();
         let wish = Wish { queues: &queues, user: worker.user.as_deref(), sandbox: &worker.sandbox };
         policy.as_ref().map_err(Clone::clone)?.permit(wish).map_err(|error| error.to_string())

@@ -1,6 +1,7 @@
 //! What the operator has written into files.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -13,9 +14,9 @@ use crate::engine::Settings;
 pub trait Declarations: Send + Sync + fmt::Debug {
     /// Reads them all.
     async fn read(&self) -> Reading;
-    /// What root lets Workers have, read now: one small file. An error, and nothing is to be given, when it cannot be
-    /// understood.
-    fn policy(&self) -> Result<Policy, String>;
+    /// What root lets Workers have now: of one small file, read when it has changed. An error, and nothing is to be given,
+    /// when it cannot be understood.
+    fn policy(&self) -> Result<Arc<Policy>, String>;
 }
 
 /// What was found.

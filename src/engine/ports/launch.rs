@@ -36,9 +36,9 @@ pub enum LaunchError {
 pub trait Launcher: Send + Sync + fmt::Debug {
     /// `systemd` or `direct`, and what this host cannot give, for `status`.
     fn describe(&self) -> LauncherDescription;
-    /// Holds all Runs together to this, from now on.
-    async fn hold(&self, _all: Share) -> Result<(), LaunchError> {
-        Ok(())
+    /// Holds all Runs together to this from now on, and says to how much of it: not every host can.
+    async fn hold(&self, _all: Share) -> Result<Share, LaunchError> {
+        Ok(Share::default())
     }
     /// Whether the host is on its way down: a task that was taken now could not be started any more.
     async fn going_down(&self) -> bool {

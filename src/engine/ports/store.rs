@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::server::PayloadToken;
+use crate::domain::disk::Room;
 use crate::domain::handover::{ExitRecord, Progress, RunSpec, Secrets, StopRequest};
 use crate::domain::health::Health;
 use crate::domain::ids::{RunId, WorkerName};
@@ -110,8 +111,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn token(&self, run: &RunId) -> Option<PayloadToken>;
     /// Removes the payload's files of a Run that has ended, which may be large; everything of ours stays.
     async fn discard_work(&self, run: &RunId) -> Result<(), StoreError>;
-    /// Bytes that are left on the disk of the state directory, if that can be found out.
-    async fn room(&self) -> Option<u64>;
+    /// What is left on the disk of the state directory, if that can be found out.
+    async fn room(&self) -> Option<Room>;
     /// Removes the payload's files and the token of a Run that has ended; record and spool stay.
     async fn clear(&self, run: &RunId) -> Result<(), StoreError>;
 }

@@ -1,6 +1,7 @@
 //! The daemon dies between two lines, at every commit that it makes.
 
 use super::*;
+use crate::domain::disk::Room;
 use crate::domain::health::Health;
 use crate::domain::reservation::Reservations;
 
@@ -112,7 +113,7 @@ impl Store for Dying {
     async fn discard_work(&self, run: &RunId) -> Result<(), StoreError> {
         self.inner.discard_work(run).await
     }
-    async fn room(&self) -> Option<u64> {
+    async fn room(&self) -> Option<Room> {
         self.inner.room().await
     }
     async fn clear(&self, run: &RunId) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use crate::domain::explain::Finding;
 use crate::domain::gpu::GpuId;
 use crate::domain::hours::{Timetable, Weekday};
 use crate::domain::inventory::{Driver, Gpu, Inventory};
+use crate::domain::lending::Lending;
 use crate::engine::handle::Subject;
 
 async fn explain(daemon: &Daemon, subject: Subject) -> Vec<Finding> {
@@ -23,6 +24,10 @@ fn gpu(index: u32) -> Subject {
     Subject::Gpu(GpuId::Index(index))
 }
 
+fn card(index: u32) -> Gpu {
+    Gpu { index, uuid: format!("GPU-{index}"), minor: Some(index), ..Gpu::default() }
+}
+
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
@@ -39,7 +44,7 @@ async fn a_worker_and_its_tasks_are_explained_from_what_the_polls_saw() {
     assert_eq!(words(&found), ["queue_empty"], "{found:?}");
     host.clearml.enqueue("default", "task1");
     let run = daemon.running("task1").await;
-    assert_eq!(words(&explain(&daemon, why(&worker)).await)[0], "busy");
+    assert_eq!(words(&explain(&daemon, why(&worker)).await), ["busy", "queue_taken"]);
     assert_eq!(words(&explain(&daemon, task("task1")).await), ["running"]);
     assert_eq!(words(&explain(&daemon, task(run.as_str())).await), ["running"], "by its run, too");
     host.clearml.enqueue("default", "task2");
@@ -85,7 +90,6 @@ async fn a_task_that_is_first_in_its_queue_says_why_nobody_takes_it_and_no_call_
 async fn a_gpu_says_who_holds_it_and_one_that_nobody_claims_how_to_use_it() {
     let host = Host::new();
     host.clearml.queue("default");
-    let card = |index: u32| Gpu { index, uuid: format!("GPU-{index}"), minor: Some(index), ..Gpu::default() };
     let lost = Gpu { unusable: Some("it has fallen off its bus".into()), ..card(2) };
     let driver = Driver::Up { version: None, cuda: None };
     host.gpus.set(Inventory { driver, gpus: vec![card(0), card(1), lost], ..Inventory::default() });
@@ -126,4 +130,35 @@ async fn a_queue_that_does_not_give_what_it_shows_is_asked_ever_less_often_and_t
     daemon.running("task2").await;
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(pops(), asked + 1, "the worker is busy with what another queue gave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_gpu_is_free_for_as_many_as_share_it_and_one_that_nobody_knows_is_held_by_its_name() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    host.clearml.queue("other");
+    let driver = Driver::Up { version: None, cuda: None };
+    host.gpus.set(Inventory { driver, gpus: vec![card(0)], ..Inventory::default() });
+    let daemon = host.start().await;
+    for (name, queue) in [("h:a", "default"), ("h:b", "other")] {
+        let lending = Lending::of("2".parse().ok(), false, &mut []).expect("shared");
+        let (name, queues) = (WorkerName::new(name).ok(), vec![queue.to_owned()]);
+        let draft = WorkerDraft { name, queues, lending, gpus: "0".parse().ok(), ..WorkerDraft::default() };
+        daemon.handle.add_worker(draft).await.expect("added");
+    }
+    host.clearml.enqueue("default", "task1");
+    let run = daemon.running("task1").await;
+    settle().await;
+    let found = explain(&daemon, gpu(0)).await;
+    assert!(!words(&found).contains(&"gpu_held") && words(&found).contains(&"queue_empty"), "{found:?}");
+    host.gpus.set(Inventory { driver: Driver::Absent, ..Inventory::default() });
+    let alone = WorkerName::new("h:c").expect("a name");
+    // Whoever had those words before is still at it.
+    daemon.handle.remove_worker(WorkerName::new("h:a").expect("a name"), true).await.expect("removed");
+    let other = WorkerName::new("h:b").expect("a name");
+    daemon.handle.remove_worker(other, false).await.expect("removed");
+    let draft = WorkerDraft { name: Some(alone.clone()), gpus: "0".parse().ok(), ..WorkerDraft::default() };
+    daemon.handle.add_worker(draft).await.expect("added");
+    let found = explain(&daemon, Subject::Worker(alone)).await;
+    assert!(found.iter().any(|one| one.hinders && one.says.contains(run.as_str())), "{found:?}");
 }

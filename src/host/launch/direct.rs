@@ -59,9 +59,9 @@ impl Launcher for Direct {
         LauncherDescription { name: "direct", missing: self.missing.clone(), controllers: self.controllers.clone() }
     }
 
-    async fn hold(&self, all: Share) -> Result<(), LaunchError> {
+    async fn hold(&self, all: Share) -> Result<Share, LaunchError> {
         // Where there is no cgroup for Runs, `describe` says so.
-        let Some(path) = &self.cgroups else { return Ok(()) };
+        let Some(path) = &self.cgroups else { return Ok(Share::default()) };
         // What cannot be limited for one Run is said there, too.
         let all = Share {
             memory: all.memory.filter(|_| self.controllers.memory),
@@ -71,7 +71,7 @@ impl Launcher for Direct {
         held.map_err(|reason| LaunchError::Failed { operation: "limit all runs together", reason })?;
         // Kept only when it can be: a limit that cannot be set would stop every launch.
         let _ = self.all.set(all);
-        Ok(())
+        Ok(all)
     }
 
     async fn launch(&self, _run: &RunId, directory: &Path) -> Result<Started, LaunchError> {

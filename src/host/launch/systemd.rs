@@ -177,17 +177,20 @@ impl Launcher for Systemd {
         description
     }
 
-    async fn hold(&self, all: Share) -> Result<(), LaunchError> {
+    async fn hold(&self, all: Share) -> Result<Share, LaunchError> {
         let properties = slice_properties(all);
         if properties.is_empty() {
-            return Ok(());
+            return Ok(all);
         }
         // For this boot.
         let body = (SLICE, true, properties);
         self.manager.call::<_, ()>("SetUnitProperties", &body).await.map_err(|error| LaunchError::Failed {
             operation: "limit all runs together (clearml.slice)",
             reason: error.to_string(),
-        })
+        })?;
+        // systemd takes a limit, and leaves it, also where the kernel has no such controller.
+        let has = &self.description.controllers;
+        Ok(Share { memory: all.memory.filter(|_| has.memory), cpus: all.cpus.filter(|_| has.cpu) })
     }
 
     async fn going_down(&self) -> bool {

@@ -82,6 +82,11 @@ pub(super) fn bind_opened(
     // `target` means what lies under the mount now.
     let found = beneath(root, name.strip_prefix("/").unwrap_or(name))?;
     let mounted = found.ok_or_else(|| named("find", name)(io::Error::from(io::ErrorKind::NotFound)))?;
+    // Whoever may write where it lies could have put a link there since: what is restricted must be what was mounted.
+    let identity = |file: &OwnedFd| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    if identity(&mounted).map_err(named("look at", name))? != identity(source).map_err(named("look at", name))? {
+        return Err(named("find", name)(io::Error::other("its place was changed while it was bound")));
+    }
     restrict_opened(&mounted, name, access)
 }
 

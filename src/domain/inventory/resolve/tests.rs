@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::ids::{RunId, WorkerName};
 use crate::domain::inventory::{GpuProcess, view};
 use crate::domain::lease::{Lease, Pool};
+use crate::domain::lending::Share;
 use crate::domain::reservation::Reservations;
 use crate::domain::withheld::{Circumstances, Strangers, Withheld};
 
@@ -100,7 +101,8 @@ fn a_view_says_who_claims_who_holds_and_whose_processes_are_there() {
     let process = |pid, ancestors: &[u32]| GpuProcess { pid, ancestors: ancestors.to_vec(), ..GpuProcess::default() };
     host.gpus[1].processes = vec![process(50, &[40, 30, 1]), process(60, &[1])];
     let worker = |name: &str| WorkerName::new(name).expect("a name");
-    let claims = [(worker("h:gpu1"), claim("1")), (worker("h:mig"), claim("2:1")), (worker("h:cpu"), GpuClaim::None)];
+    let alone = |name, claim| (worker(name), claim, Share::ALONE);
+    let claims = [alone("h:gpu1", claim("1")), alone("h:mig", claim("2:1")), alone("h:cpu", GpuClaim::None)];
     let run = RunId::new("r").expect("an id");
     let sliced = RunId::new("s").expect("an id");
     let lease = |text| Lease { units: host.resolve(&claim(text)).expect("there"), ..Lease::from(claim(text)) };

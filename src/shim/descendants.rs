@@ -24,11 +24,14 @@ pub(super) fn processes() -> BTreeMap<u32, Stat> {
 /// The living descendants of `ancestor`.
 #[must_use]
 pub(super) fn of(ancestor: u32) -> Vec<(u32, Stat)> {
-    let all = processes();
+    let mut children: BTreeMap<u32, Vec<(u32, Stat)>> = BTreeMap::new();
+    for (pid, stat) in processes() {
+        children.entry(stat.parent).or_default().push((pid, stat));
+    }
     let mut found = Vec::new();
     let mut parents = vec![ancestor];
     while let Some(parent) = parents.pop() {
-        for (&pid, &stat) in all.iter().filter(|(_, stat)| stat.parent == parent) {
+        for (pid, stat) in children.remove(&parent).unwrap_or_default() {
             parents.push(pid);
             if stat.state != b'Z' {
                 found.push((pid, stat));

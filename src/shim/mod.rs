@@ -14,7 +14,7 @@
 //! | [`devices`] | whether the unit's device policy holds |
 //! | [`environment`], [`walk`] | finished environments, sealed |
 //! | [`spool`], [`last_line`], [`journal`] | their output |
-//! | [`disk`], [`footprint`] | what the Run has on the disk, and that it does not fill it |
+//! | [`disk`], [`footprint`], [`turn`] | what the Run has on the disk, and that it does not fill it |
 //! | [`stage`] | the other end, inside |
 //! | [`probe`] | whether namespaces can be had here |
 
@@ -41,6 +41,7 @@ mod seccomp;
 mod spool;
 pub mod stage;
 mod tree;
+mod turn;
 mod walk;
 mod watch;
 mod word;

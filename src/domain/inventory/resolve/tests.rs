@@ -142,3 +142,22 @@ fn what_a_driver_said_before_it_fell_silent_is_lent_to_nobody() {
     assert_eq!(host.lend(&GpuClaim::None), Ok(Vec::new()));
     assert_eq!(host.resolve(&claim("0")).map(|units| units.len()), Ok(1), "what is there is known");
 }
+
+#[test]
+fn a_slice_shows_the_health_of_its_gpu_by_that_gpus_name() {
+    let (host, mut health) = (host(), crate::domain::health::Health::default());
+    let units = host.resolve(&claim("2:1")).expect("there");
+    let whole = Unit { uuid: units[0].gpu.clone(), ..units[0].clone() };
+    health.quarantine(&whole, "a fan is loud".into(), crate::domain::ids::UnixMillis(1)).expect("taken out");
+    let circumstances = Circumstances {
+        inventory: &host,
+        pool: &Pool::default(),
+        health: &health,
+        reservations: &Reservations::default(),
+        shims: &BTreeMap::new(),
+        strangers: &Strangers::default(),
+    };
+    let views = view(&circumstances, &[], &[]);
+    let named = views[2].slices.iter().map(|slice| slice.health.as_ref().map(|(uuid, _)| uuid.as_str()));
+    assert_eq!(named.collect::<Vec<_>>(), [Some("GPU-2"); 2]);
+}

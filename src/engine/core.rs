@@ -11,6 +11,7 @@ mod explain;
 mod gpus;
 mod health;
 mod lender;
+mod news;
 mod refusals;
 mod reservations;
 mod runs;
@@ -25,21 +26,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, interval};
 
 use demand::popped;
+pub use news::News;
 
 use super::drive::{Drive, Terms};
-use super::handle::{Command, Event, GpusView, Handle, Reply, WorkerDraft, WorkerView};
+use super::handle::{Command, Event, Handle};
 use super::poll::Demand;
-use super::ports::{Forced, ServerError, StoreError};
+use super::ports::StoreError;
 use super::{Settings, World};
 use crate::domain::handover::{Progress, StopRequest};
 use crate::domain::health::Blame;
-use crate::domain::ids::{QueueId, RunId, UnixMillis, WorkerName};
+use crate::domain::ids::{RunId, UnixMillis, WorkerName};
 use crate::domain::lease::Pool;
 use crate::domain::reservation::Reservations;
 use crate::domain::run::{Phase, RunRecord};
-use crate::domain::stop::StopReason;
-use crate::domain::task::QueueView;
-use crate::domain::worker::{QueueRef, Worker};
+use crate::domain::worker::Worker;
 
 /// Commands that may wait: more than one operator's scripts ever have on the way.
 const COMMANDS: usize = 64;
@@ -50,74 +50,6 @@ const NEWS: usize = 1024;
 const POLL_OVERDUE: Duration = Duration::from_secs(300);
 /// Events that a slow listener may be behind.
 const EVENTS: usize = 1024;
-
-/// What comes back from errands and Runs.
-#[derive(Debug)]
-pub enum News {
-    /// A Run's record was committed.
-    Changed(Box<RunRecord>),
-    /// A Run's shim is at something new.
-    Progress {
-        /// Which.
-        run: RunId,
-        /// At what.
-        progress: Box<Progress>,
-    },
-    /// A claim came to nothing.
-    Forgotten {
-        /// Which.
-        run: RunId,
-        /// Why the server would not give the task; nothing when it was another's already.
-        refused: Option<String>,
-    },
-    /// The host is on its way down.
-    GoingDown,
-    /// The poller's answer.
-    Queues {
-        /// What was asked.
-        asked: Vec<QueueId>,
-        /// What came.
-        answer: Result<Vec<QueueView>, ServerError>,
-    },
-    /// The watcher wants a Run to end.
-    Stop {
-        /// Which.
-        run: RunId,
-        /// Why.
-        reason: StopReason,
-    },
-    /// What the server says of Workers' runtime properties.
-    Forced(Vec<(WorkerName, Result<Forced, ServerError>)>),
-    /// The queues of a declared Worker were looked up.
-    Located {
-        /// Whose.
-        worker: WorkerName,
-        /// What was looked for.
-        names: Vec<String>,
-        /// Its queues, or why not.
-        found: Result<Vec<QueueRef>, super::handle::EngineError>,
-    },
-    /// The queues of a Worker that is being added are known.
-    Resolved {
-        /// The Worker.
-        draft: Box<WorkerDraft>,
-        /// Its queues, or why not.
-        queues: Result<Vec<QueueRef>, super::handle::EngineError>,
-        /// Who asked.
-        reply: Reply<WorkerView>,
-    },
-    /// The GPUs were looked at for what may be wrong with them.
-    Seen,
-    /// A GPU on probation was examined.
-    Examined {
-        /// Which, by UUID.
-        uuid: String,
-        /// What speaks against it.
-        found: Result<(), String>,
-    },
-    /// The GPUs have been looked at.
-    Looked(Reply<GpusView>),
-}
 
 /// A Run, as the core holds it.
 #[derive(Debug)]

@@ -61,7 +61,9 @@ def the_readme():
     for document in sorted(HERE.glob("**/*.md")):
         for command in queries(document.read_text(), task, run):
             asked = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
-            holds(f"{document.name}: {command} is answered", asked.returncode == 0, asked)
+            # A pattern that nothing matches is no mistake; a mistaken question is always complained of.
+            nothing_found = " -g " in command and asked.returncode == 1 and not asked.stderr
+            holds(f"{document.name}: {command} is answered", asked.returncode == 0 or nothing_found, asked)
 
 
 def the_other_documents():
@@ -113,7 +115,7 @@ def typed(name, text):
 def queries(text, task, run):
     """The questions to the journal that stand in a line."""
     for span in re.findall(r"`(journalctl [^`]*)`", text):
-        if "…" not in span:
+        if "…" not in span and span != "journalctl -u":
             # The placeholders are words of their own; CLEARML_TASK_ID is none.
             named = re.sub(r"\bTASK\b", task, re.sub(r"(?<![A-Z_])RUN(?![A-Z_])", run, span))
             yield f"{named} --no-pager --quiet"

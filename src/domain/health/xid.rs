@@ -21,7 +21,8 @@
 //!   errors takes it out of use. A card without containment reports 48 or **95**, which ask for a reset.
 //! * **144 to 150** (NVLink since Blackwell) have a table of their own for the rest of their message. 149 and 150 ask for a
 //!   reset in nearly all of its rows, 147 and 148 never; what is fatal of the others comes with 48.
-//! * **154** says what another asks for.
+//! * **154** says that the driver recommends something else than before, which is asked of the driver itself (since R565)
+//!   and has the last word on all of these, by the card's generation.
 //! * **78** is about the driver of a guest.
 //! * **142** is an encoder's, as 47, 65 and 73 are. The catalog's cards have none and say CONTACT_SUPPORT; others have, and
 //!   it is with them what 88 is with a decoder.

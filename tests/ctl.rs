@@ -120,6 +120,16 @@ async fn hours_go_to_the_daemon_as_they_were_written_and_nonsense_is_refused_wit
 }
 
 #[tokio::test]
+async fn hours_that_the_host_says_for_all_its_workers_are_shown_with_their_place() {
+    let daemon = Daemon::open(outside);
+    let said = ctl(&daemon, &["worker", "show", BUSY]).await;
+    assert!(said.out.contains("9-17 MON-FRI (agent.uptime, /etc/clearmld/clearml.conf:7)"), "{}", said.out);
+    let json = ctl(&daemon, &["worker", "show", BUSY, "-o", "json"]).await.json();
+    assert_eq!((&json["uptime"][0], &json["downtime"]), (&Value::from("9-17 MON-FRI"), &serde_json::json!([])));
+    assert_eq!(json["hours_said_in"], "agent.uptime, /etc/clearmld/clearml.conf:7");
+}
+
+#[tokio::test]
 async fn escapes_in_names_are_shown_and_never_obeyed() {
     let daemon = Daemon::open(outside);
     for arguments in [&["run", "list"][..], &["run", "show", LIVE_RUN], &["task", "list"], &["task", "show", TASK]] {

@@ -9,6 +9,7 @@ use super::hocon::{Kind, Value};
 use super::origin::{Origin, Sourced};
 use super::reader::{Reader, mask_url};
 use crate::domain::handover::GitCredential;
+use crate::domain::hours::{KeptHours, Timetable};
 
 /// What of `agent` is honoured.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct AgentConfig {
     pub worker_name: Option<Sourced<String>>,
     /// Taken verbatim as the worker's id.
     pub worker_id: Option<Sourced<String>>,
+    /// The hours of workers that say none themselves.
+    pub hours: KeptHours,
     /// The most specific first: `agent.git.extra_credentials`, then `agent.git_user`.
     pub git: Vec<GitCredential>,
     /// Hyperparameters of section `Environment` become variables of the program.
@@ -66,6 +69,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> AgentConfig {
     AgentConfig {
         worker_name: reader.text("agent.worker_name", Some("CLEARML_WORKER_NAME")),
         worker_id: reader.text("agent.worker_id", Some("CLEARML_WORKER_ID")),
+        hours: hours(reader),
         git: git(reader),
         enable_task_env: reader.boolean("agent.enable_task_env", None, false).value,
         packages: packages(reader),
@@ -81,6 +85,30 @@ pub(super) fn read(reader: &mut Reader<'_>) -> AgentConfig {
             )
             .value,
         environment: environment(reader),
+    }
+}
+
+/// With both, clearml-agent takes no notice of either, and says so.
+fn hours(reader: &mut Reader<'_>) -> KeptHours {
+    let (uptime, downtime) = (reader.texts("agent.uptime"), reader.texts("agent.downtime"));
+    let (key, origin) = match (uptime.first(), downtime.first()) {
+        (None, None) => return KeptHours::default(),
+        (Some(first), None) => ("agent.uptime", first.origin.clone()),
+        (None, Some(first)) => ("agent.downtime", first.origin.clone()),
+        (Some(_), Some(second)) => {
+            let text = "agent.downtime: agent.uptime is set as well; as with clearml-agent neither has an effect, and \
+                        workers know no hours but their own; keep one of them";
+            reader.remark(second.origin.clone(), text);
+            return KeptHours::default();
+        }
+    };
+    let entries = |list: Vec<Sourced<String>>| list.into_iter().map(|entry| entry.value).collect::<Vec<_>>();
+    match Timetable::of(&entries(uptime), &entries(downtime)) {
+        Ok(timetable) => KeptHours { timetable, said_in: Some(format!("{key}, {origin}")) },
+        Err((_, error)) => {
+            reader.error(origin, key, error.to_string());
+            KeptHours::default()
+        }
     }
 }
 

@@ -223,6 +223,8 @@ pub const HONOURED: &[Honoured] = &[
     honoured("api.auth.request_token_expiration_sec", None, "how long a token is asked for, in seconds"),
     honoured("agent.worker_name", Some("CLEARML_WORKER_NAME"), "replaces the host name in names of workers"),
     honoured("agent.worker_id", Some("CLEARML_WORKER_ID"), "taken as the worker's name"),
+    honoured("agent.uptime", None, "hours in which workers take tasks that say none themselves, as `--uptime`"),
+    honoured("agent.downtime", None, "hours in which they do not, as `--downtime`; with both, neither has an effect"),
     honoured("agent.git_user", Some("CLEARML_AGENT_GIT_USER"), "user name for git over HTTPS"),
     honoured("agent.git_pass", Some("CLEARML_AGENT_GIT_PASS"), "its password or token"),
     honoured("agent.git_host", Some("CLEARML_AGENT_GIT_HOST"), "the only host that is given them"),

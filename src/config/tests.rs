@@ -5,6 +5,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::hours::KeptHours;
+
+mod hours;
 
 /// A directory with the files of a host, and its environment.
 struct Place {

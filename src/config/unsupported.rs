@@ -6,7 +6,7 @@ use super::hocon::{Kind, Value};
 use super::origin::{Origin, Remark};
 
 /// Honoured, or without meaning here: everything at and below these.
-const QUIET: [&str; 41] = [
+const QUIET: [&str; 43] = [
     "api.api_server",
     "api.host",
     "api.web_server",
@@ -20,6 +20,8 @@ const QUIET: [&str; 41] = [
     "api.auth",
     "agent.worker_id",
     "agent.worker_name",
+    "agent.uptime",
+    "agent.downtime",
     "agent.git_user",
     "agent.git_pass",
     "agent.git_host",

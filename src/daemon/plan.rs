@@ -217,6 +217,7 @@ impl Plan {
         let mut settings = Settings {
             host,
             worker_id: agent.worker_id.as_ref().map(|id| id.value.clone()),
+            hours: agent.hours,
             poll_interval: own.poll_interval,
             report_interval: own.report_interval,
             ping_interval: agent.task_ping_interval,

@@ -55,6 +55,15 @@ pub enum Timetable {
     Downtime(Hours),
 }
 
+/// The hours that a Worker keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptHours {
+    /// These.
+    pub timetable: Timetable,
+    /// Where they were said for every Worker of the host that says none itself; none where it does, or nobody said any.
+    pub said_in: Option<String>,
+}
+
 /// Hours of a week: at least one, and not all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
@@ -94,6 +103,20 @@ pub enum InvalidHours {
     /// It would never take a task.
     #[error("it leaves no hour of the week in which the worker takes tasks; use `clearmlctl worker stop` for that")]
     Never,
+}
+
+// === impl KeptHours ===
+
+impl KeptHours {
+    /// Of a Worker that says those; `self` is the host's. A Worker that is to know no hours where the host has some says
+    /// all of them: `0-24 SUN-SAT`.
+    #[must_use]
+    pub fn of(&self, own: &Timetable) -> Self {
+        match own {
+            Timetable::Always => self.clone(),
+            own @ (Timetable::Uptime(_) | Timetable::Downtime(_)) => Self { timetable: own.clone(), said_in: None },
+        }
+    }
 }
 
 // === impl Timetable ===

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 
+use crate::domain::hours::KeptHours;
 use crate::domain::reserve::{Reserve, Share};
 use crate::domain::withheld::Strangers;
 use handle::ServerLink;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub host: String,
     /// `agent.worker_id`: the name of a Worker that is added without one.
     pub worker_id: Option<String>,
+    /// The hours of Workers that say none themselves (`agent.uptime`, `agent.downtime`).
+    pub hours: KeptHours,
     /// Between two polls of the queues when nothing happens.
     pub poll_interval: Duration,
     /// Between two looks at the running tasks' state.
@@ -91,6 +94,7 @@ impl Default for Settings {
         Self {
             host: "localhost".to_owned(),
             worker_id: None,
+            hours: KeptHours::default(),
             poll_interval: Duration::from_secs(1),
             watch_interval: Duration::from_secs(2),
             report_interval: Duration::from_secs(30),

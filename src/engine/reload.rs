@@ -30,13 +30,15 @@ pub struct SettingChange {
 }
 
 /// What takes effect without a restart: nothing else keeps a copy of these.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 10] = [
     "clearmld.poll_interval_seconds",
     "clearmld.report_interval_seconds",
     "clearmld.keep_runs_days",
     "clearmld.keep_runs",
     "clearmld.lend_gpus_in_use",
     "clearmld.ignored_gpu_programs",
+    "agent.uptime",
+    "agent.downtime",
     "agent.task_ping_interval_sec",
     "agent.abort_callback_max_timeout",
 ];
@@ -91,6 +93,7 @@ pub fn with_live(in_force: &Settings, found: &Settings) -> Settings {
         };
     }
     Settings {
+        hours: found.hours.clone(),
         poll_interval: found.poll_interval,
         report_interval: found.report_interval,
         ping_interval: found.ping_interval,

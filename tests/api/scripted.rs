@@ -13,7 +13,7 @@ use clearmld::domain::cause::Cause;
 use clearmld::domain::declared::Change;
 use clearmld::domain::explain::Finding;
 use clearmld::domain::gpu::GpuClaim;
-use clearmld::domain::hours::{LocalHour, Weekday};
+use clearmld::domain::hours::{KeptHours, LocalHour, Timetable, Weekday};
 use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
 use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
 use clearmld::domain::schedule::Paused;
@@ -158,13 +158,14 @@ fn view(name: &str, gpus: GpuClaim, intent: Intent, activity: WorkerActivity) ->
         user: None,
         limits: clearmld::domain::limits::Limits::default(),
         sandbox: Default::default(),
-        timetable: clearmld::domain::hours::Timetable::default(),
+        timetable: Timetable::default(),
         requeue_on_host_loss: false,
         intent,
         added: UnixMillis(1_700_000_000_000),
         origin: Origin::Operator,
     };
-    WorkerView { worker, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
+    let hours = KeptHours::default();
+    WorkerView { worker, hours, activity, runs: Vec::new(), problem: None, paused: None, pending: None }
 }
 
 fn explain(subject: &Subject) -> Result<Vec<Finding>, EngineError> {
@@ -194,7 +195,9 @@ impl Script {
 
     fn busy(&self) -> WorkerView {
         let activity = WorkerActivity::Busy { run: id(LIVE_RUN), task: id(TASK) };
-        view(BUSY, id("0"), Intent::Active, activity)
+        let timetable = Timetable::of(&["9-17 MON-FRI".to_owned()], &[]).expect("hours");
+        let hours = KeptHours { timetable, said_in: Some("agent.uptime, /etc/clearmld/clearml.conf:7".to_owned()) };
+        WorkerView { hours, ..view(BUSY, id("0"), Intent::Active, activity) }
     }
 
     fn runs(&self) -> Vec<RunView> {
@@ -282,6 +285,7 @@ impl Script {
         added.worker.limits = draft.limits;
         let tuesday = LocalHour { day: Weekday::Tuesday, hour: 12 };
         added.paused = draft.timetable.check(tuesday).err().map(Paused::Outside);
+        added.hours = KeptHours { timetable: draft.timetable.clone(), said_in: None };
         added.worker.timetable = draft.timetable;
         Ok(added)
     }

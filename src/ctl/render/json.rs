@@ -92,6 +92,7 @@ pub(in crate::ctl) fn worker(worker: &v1::Worker) -> Value {
         "requeue_on_host_loss": worker.requeue_on_host_loss,
         "uptime": worker.uptime,
         "downtime": worker.downtime,
+        "hours_said_in": worker.hours_said_in,
         "paused": worker.paused,
     })
 }

@@ -46,6 +46,8 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
     let sandbox = worker.sandbox.as_ref();
     let runs = if worker.run_ids.is_empty() { worker.run_id.clone() } else { Some(worker.run_ids.join(", ")) };
     let runs = runs.as_deref().and_then(some);
+    let said_in = worker.hours_said_in.as_deref().map(|place| format!(" ({})", cell(place))).unwrap_or_default();
+    let hours = |entries: &[String]| some(&entries.join("; ")).map(|hours| format!("{hours}{said_in}"));
     let order = if worker.order_fairness { "in turn" } else { "first one first" };
     look.fields(vec![
         ("worker", some(&worker.name)),
@@ -61,8 +63,8 @@ pub(in crate::ctl) fn worker(look: Look, worker: &v1::Worker) -> String {
         ("intent", Some(words::intent(worker).to_owned())),
         ("activity", Some(words::activity(worker).to_owned())),
         ("paused", worker.paused.as_deref().and_then(some)),
-        ("uptime", some(&worker.uptime.join("; "))),
-        ("downtime", some(&worker.downtime.join("; "))),
+        ("uptime", hours(&worker.uptime)),
+        ("downtime", hours(&worker.downtime)),
         (if worker.run_ids.len() > 1 { "runs" } else { "run" }, runs),
         ("task", worker.task_id.as_deref().and_then(some)),
         ("on host loss", worker.requeue_on_host_loss.then(|| "its task goes back to its queue".to_owned())),

@@ -10,10 +10,11 @@ use futures_util::future::join_all;
 use tokio::time::{Duration, Instant};
 
 use super::{Core, News, Post};
-use crate::domain::hours::LocalHour;
+use crate::domain::hours::{KeptHours, LocalHour};
 use crate::domain::ids::{QueueId, TaskId, UnixMillis, WorkerName};
 use crate::domain::schedule::{Force, Paused, Property, Standing, tagged};
 use crate::domain::task::QueueView;
+use crate::domain::worker::Worker;
 use crate::engine::ports::{Forced, ServerError};
 
 /// How long an answer about a property counts.
@@ -114,14 +115,20 @@ impl Core {
         self.refusals.retain(served);
     }
 
+    /// The hours that it keeps: its own, or the host's.
+    pub(super) fn hours(&self, worker: &Worker) -> KeptHours {
+        self.settings.borrow().hours.of(&worker.timetable)
+    }
+
     pub(super) fn standing(&self, post: &Post, now: LocalHour) -> Standing {
-        Standing { property: self.control.property(&post.worker.name), hours: post.worker.timetable.check(now) }
+        let hours = self.hours(&post.worker).timetable.check(now);
+        Standing { property: self.control.property(&post.worker.name), hours }
     }
 
     /// As [`Core::standing`], as far as is known now: for people.
     pub(super) fn standing_known(&self, post: &Post) -> Standing {
         let property = Property::Is(self.control.last_property(&post.worker.name));
-        Standing { property, hours: post.worker.timetable.check(self.world.clock.local()) }
+        Standing { property, hours: self.hours(&post.worker).timetable.check(self.world.clock.local()) }
     }
 
     /// Why it takes nothing although nothing is wrong, as far as is known now.

@@ -146,6 +146,7 @@ impl Core {
         let problem = self.lender().problem(post).or_else(|| self.hindrance(post));
         Ok(WorkerView {
             worker: post.worker.clone(),
+            hours: self.hours(&post.worker),
             activity,
             runs: post.active.clone(),
             problem,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::domain::handover::Progress;
+use crate::domain::hours::KeptHours;
 use crate::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use crate::domain::inventory::{GpuView, Inventory};
 use crate::domain::run::RunRecord;
@@ -93,6 +94,8 @@ pub enum WorkerActivity {
 pub struct WorkerView {
     /// What was declared.
     pub worker: Worker,
+    /// The hours that it keeps.
+    pub hours: KeptHours,
     /// What it is at.
     pub activity: WorkerActivity,
     /// Its live Runs: one at most, but of a Worker with dynamic GPUs.

@@ -30,6 +30,52 @@ fn calls(host: &Host, name: &str) -> u32 {
     host.clearml.lock().calls.get(name).copied().unwrap_or(0)
 }
 
+/// The host's files now say so.
+async fn host_hours(host: &Host, daemon: &Daemon, uptime: &[&str]) {
+    let entries: Vec<String> = uptime.iter().map(ToString::to_string).collect();
+    let mut found = settings();
+    found.hours.timetable = Timetable::of(&entries, &[]).expect("hours");
+    found.hours.said_in = Some("agent.uptime, clearml.conf:2".to_owned());
+    found.described.insert("agent.uptime".to_owned(), entries.join(" "));
+    host.declarations.set(found);
+    let done = daemon.handle.reload().await.expect("done");
+    assert!(done.settings.len() == 1 && done.settings[0].live, "no restart is needed: {done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_says_no_hours_keeps_those_of_the_host_and_one_that_says_some_its_own() {
+    let host = Host::new();
+    host.clearml.queue("default");
+    host.clock.show(Weekday::Monday, 12);
+    let daemon = host.start().await;
+    let (silent, own) = (add(&daemon, "silent", &[]).await, add(&daemon, "own", &["0-24 SUN-SAT"]).await);
+    assert_eq!(paused(&daemon, &silent).await, None);
+    host_hours(&host, &daemon, &["22-3 MON"]).await;
+    assert_eq!(
+        paused(&daemon, &silent).await.map(|why| why.to_string()).as_deref(),
+        Some("outside its hours until Mon 22:00")
+    );
+    let view = |worker: WorkerName| async { daemon.handle.worker(&{ worker }).await.expect("there").hours };
+    let hours = view(silent.clone()).await;
+    assert_eq!(
+        (hours.timetable.uptime(), hours.said_in.as_deref()),
+        (&["22-3 MON".to_owned()][..], Some("agent.uptime, clearml.conf:2"))
+    );
+    let hours = view(own.clone()).await;
+    assert_eq!((hours.timetable.uptime(), hours.said_in), (&["0-24 SUN-SAT".to_owned()][..], None));
+    assert_eq!(paused(&daemon, &own).await, None);
+    // One takes the task of an hour in which the other may not; then both do.
+    for task in ["t1", "t2"] {
+        host.clearml.enqueue("default", task);
+    }
+    daemon.running("t1").await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(host.launcher.live().len(), 1);
+    host.clock.show(Weekday::Monday, 22);
+    daemon.running("t2").await;
+    assert_eq!(paused(&daemon, &silent).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_outside_its_hours_takes_nothing_stays_registered_and_says_until_when() {
     let host = Host::new();

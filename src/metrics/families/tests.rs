@@ -20,6 +20,7 @@ fn worker(problem: Option<&str>) -> WorkerView {
     let worker = Worker::of(draft, name, GpuClaim::None, Vec::new(), Origin::Operator, UnixMillis(0));
     WorkerView {
         worker,
+        hours: Default::default(),
         activity: WorkerActivity::Idle,
         runs: Vec::new(),
         problem: problem.map(str::to_owned),

@@ -3,7 +3,7 @@
 use super::{Desk, LARGEST_ANSWER};
 use crate::ctl::args::Output;
 use crate::ctl::failure::Failure;
-use crate::ctl::render::{json, table};
+use crate::ctl::render::{host, json};
 use crate::rpc::v1;
 
 fn client(desk: &Desk<'_>) -> v1::host_client::HostClient<tonic::transport::Channel> {
@@ -11,7 +11,7 @@ fn client(desk: &Desk<'_>) -> v1::host_client::HostClient<tonic::transport::Chan
 }
 
 fn show(desk: &Desk<'_>, status: &v1::HostStatus) -> Result<(), Failure> {
-    desk.show(|look| table::status(look, status), || json::status(status))
+    desk.show(|look| host::status(look, status), || json::status(status))
 }
 
 pub(super) async fn status(desk: &Desk<'_>) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub(super) async fn events(desk: &Desk<'_>) -> Result<(), Failure> {
     let mut events = client(desk).watch_events(v1::WatchEventsRequest {}).await?.into_inner();
     while let Some(event) = events.message().await? {
         match desk.console.output {
-            Output::Table => desk.console.data(&table::event(&event))?,
+            Output::Table => desk.console.data(&host::event(&event))?,
             Output::Json => desk.console.line(&json::event(&event))?,
         }
     }

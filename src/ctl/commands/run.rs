@@ -5,7 +5,7 @@ use super::{Desk, LARGEST_ANSWER};
 use crate::ctl::args::{Output, Run, RunLogs};
 use crate::ctl::failure::Failure;
 use crate::ctl::render::stream::Filter;
-use crate::ctl::render::{json, table};
+use crate::ctl::render::{json, runs};
 use crate::rpc::v1;
 use v1::stream_logs_request::Start;
 
@@ -16,7 +16,7 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Run) -> Result<(), Failure> {
     let run = match asked {
         Run::List => {
             let runs = client.list(v1::ListRunsRequest {}).await?.into_inner().runs;
-            return desk.show(|look| table::runs(look, &runs), || json::runs(&runs));
+            return desk.show(|look| runs::runs(look, &runs), || json::runs(&runs));
         }
         Run::Logs(asked) => return logs(desk, client, asked).await,
         Run::Show { run } => client.get(v1::GetRunRequest { key: run.clone() }).await?,
@@ -25,7 +25,7 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Run) -> Result<(), Failure> {
             client.stop(v1::StopRunRequest { key: run.clone(), grace_ms }).await?
         }
     };
-    desk.show(|look| table::run(look, run.get_ref()), || json::run(run.get_ref()))
+    desk.show(|look| runs::run(look, run.get_ref()), || json::run(run.get_ref()))
 }
 
 async fn logs(desk: &Desk<'_>, mut client: Client, asked: &RunLogs) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use crate::ctl::args::Output;
 use crate::ctl::args::task::Submit;
 use crate::ctl::failure::Failure;
 use crate::ctl::render::text::quoted;
-use crate::ctl::render::{json, table};
+use crate::ctl::render::{json, tasks};
 use crate::rpc::v1;
 
 /// Largest script or requirements file; a request holds 4 MiB.
@@ -124,7 +124,7 @@ pub(super) async fn submit(desk: &Desk<'_>, asked: &Submit, request: v1::SubmitT
     // A bad end is told once, by the error.
     let changed = |task: &v1::Task| {
         if is_well(&task.status) || !ended(&task.status) {
-            desk.console.say(&table::progress(task));
+            desk.console.say(&tasks::progress(task));
         }
     };
     follow(desk, &mut client, &mut printer, changed).await?;
@@ -142,7 +142,7 @@ fn conclude(desk: &Desk<'_>, task: &str, detail: &v1::TaskDetail) -> Result<(), 
     match desk.console.output {
         Output::Json => desk.console.line(&json::detail(detail))?,
         Output::Table => {
-            for part in table::results(desk.look(), detail) {
+            for part in tasks::results(desk.look(), detail) {
                 desk.console.data(&format!("\n{part}"))?;
             }
         }

@@ -10,7 +10,7 @@ use crate::ctl::args::Output;
 use crate::ctl::args::task::{Place, Queue, Task, TaskLog};
 use crate::ctl::failure::Failure;
 use crate::ctl::render::stream::Filter;
-use crate::ctl::render::{json, table};
+use crate::ctl::render::{json, tasks};
 use crate::rpc::v1;
 use v1::move_task_request::To;
 
@@ -31,11 +31,11 @@ pub(super) async fn queue(desk: &Desk<'_>, asked: &Queue) -> Result<(), Failure>
     match asked {
         Queue::List => {
             let queues = client.list(v1::ListQueuesRequest {}).await?.into_inner().queues;
-            desk.show(|look| table::queues(look, &queues), || json::queues(&queues))
+            desk.show(|look| tasks::queues(look, &queues), || json::queues(&queues))
         }
         Queue::Create { name } => {
             let queue = client.create(v1::CreateQueueRequest { name: name.clone() }).await?.into_inner();
-            desk.show(|look| table::queues(look, std::slice::from_ref(&queue)), || json::queue(&queue))
+            desk.show(|look| tasks::queues(look, std::slice::from_ref(&queue)), || json::queue(&queue))
         }
         Queue::Move(asked) => {
             let to = Some(place(&asked.to));
@@ -61,11 +61,11 @@ pub(super) async fn task(desk: &Desk<'_>, asked: &Task) -> Result<(), Failure> {
         Task::List(asked) => {
             let request = v1::ListTasksRequest { statuses: asked.statuses, name: asked.name, limit: asked.limit };
             let tasks = client.list(request).await?.into_inner().tasks;
-            return desk.show(|look| table::tasks(look, &tasks), || json::tasks(&tasks));
+            return desk.show(|look| tasks::tasks(look, &tasks), || json::tasks(&tasks));
         }
         Task::Show { task } => {
             let detail = client.get(v1::GetTaskRequest { task_id: task }).await?.into_inner();
-            return desk.show(|look| table::detail(look, &detail), || json::detail(&detail));
+            return desk.show(|look| tasks::detail(look, &detail), || json::detail(&detail));
         }
         Task::Log(asked) => return log(desk, client, asked).await,
         Task::Clone { task, name } => client.clone_task(v1::CloneTaskRequest { task_id: task, name }).await?,
@@ -165,9 +165,9 @@ impl LogPrinter {
         match desk.console.output {
             Output::Json => desk.console.line(&json::log_event(event)),
             Output::Table if desk.console.terminal => {
-                desk.console.raw(self.filter.pass(table::log_text(event).as_bytes()).as_bytes())
+                desk.console.raw(self.filter.pass(tasks::log_text(event).as_bytes()).as_bytes())
             }
-            Output::Table => desk.console.raw(table::log_text(event).as_bytes()),
+            Output::Table => desk.console.raw(tasks::log_text(event).as_bytes()),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Desk, LARGEST_ANSWER};
 use crate::ctl::args::Output;
 use crate::ctl::args::worker::{SandboxOptions, Worker, WorkerAdd};
 use crate::ctl::failure::Failure;
-use crate::ctl::render::{json, table};
+use crate::ctl::render::{json, workers};
 use crate::rpc::v1;
 
 pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> {
@@ -16,7 +16,7 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> 
             if workers.is_empty() {
                 desk.console.say("no workers yet; declare one with `clearmlctl worker add --queue QUEUE`");
             }
-            return desk.show(|look| table::workers(look, &workers), || json::workers(&workers));
+            return desk.show(|look| workers::workers(look, &workers), || json::workers(&workers));
         }
         Worker::Remove { name, now } => {
             client.remove(v1::RemoveWorkerRequest { name: name.clone(), now }).await?;
@@ -33,7 +33,7 @@ pub(super) async fn run(desk: &Desk<'_>, asked: &Worker) -> Result<(), Failure> 
         Worker::Stop { name, now } => client.stop(v1::StopWorkerRequest { name, now }).await?,
         Worker::Resume { name } => client.resume(v1::ResumeWorkerRequest { name }).await?,
     };
-    desk.show(|look| table::worker(look, worker.get_ref()), || json::worker(worker.get_ref()))
+    desk.show(|look| workers::worker(look, worker.get_ref()), || json::worker(worker.get_ref()))
 }
 
 /// `visible` is the caller's NVIDIA_VISIBLE_DEVICES; without it and without a flag the daemon decides.

@@ -10,7 +10,7 @@ use crate::server::endpoints;
 /// Long enough for any patience; a number that nobody meant is found.
 const LONGEST_S: f64 = 86_400.0;
 /// A watchdog's clock may be a year ahead.
-const FURTHEST_S: f64 = 31_536_000.0;
+const FURTHEST_S: u64 = 31_536_000;
 
 /// What somebody wants to go wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ const SUBCODE: &str = "a result subcode from 0 to 65535";
 const ENDPOINT: &str = "the name of an endpoint that this server has, such as `tasks.started`";
 const TIMES: &str = "how many calls, a whole number from 1 on, or `always`";
 const SECONDS: &str = "seconds, a number above 0 and at most 86400";
-const AHEAD: &str = "seconds, a number from 0 to 31536000";
+const AHEAD: &str = "seconds, a whole number from 0 to 31536000";
 
 // === impl Order ===
 
@@ -101,7 +101,10 @@ impl Order {
             "late_log" => Self::LateLog(fields.seconds()?),
             "watchdog" => {
                 let usual = WatchdogClock::default();
-                let ahead = fields.optional("ahead_seconds", AHEAD, |value| duration(value, 0.0..=FURTHEST_S))?;
+                let ahead = fields.optional("ahead_seconds", AHEAD, |value| {
+                    let seconds = value.as_u64().filter(|seconds| *seconds <= FURTHEST_S)?;
+                    Some(Duration::from_secs(seconds))
+                })?;
                 let every = fields.optional("every_seconds", SECONDS, some_time)?;
                 Self::Watchdog(WatchdogClock {
                     ahead: ahead.unwrap_or(usual.ahead),
@@ -146,7 +149,7 @@ impl Order {
             Self::Offline(time) => json!({"fault": "offline", "seconds": time.as_secs_f64()}),
             Self::LateLog(delay) => json!({"fault": "late_log", "seconds": delay.as_secs_f64()}),
             Self::Watchdog(WatchdogClock { ahead, every }) => {
-                let (ahead, every) = (ahead.as_secs_f64(), every.as_secs_f64());
+                let (ahead, every) = (ahead.as_secs(), every.as_secs_f64());
                 json!({"fault": "watchdog", "ahead_seconds": ahead, "every_seconds": every})
             }
         }
@@ -214,12 +217,8 @@ fn times(value: &Value) -> Option<u32> {
 
 /// No fault lasts no time: what rounds to nothing is nothing.
 fn some_time(value: &Value) -> Option<Duration> {
-    duration(value, 0.0..=LONGEST_S).filter(|time| !time.is_zero())
-}
-
-fn duration(value: &Value, range: std::ops::RangeInclusive<f64>) -> Option<Duration> {
-    let seconds = value.as_f64().filter(|seconds| range.contains(seconds))?;
-    Duration::try_from_secs_f64(seconds).ok()
+    let seconds = value.as_f64().filter(|seconds| (0.0..=LONGEST_S).contains(seconds))?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
 }
 
 /// A value as an error shows it.
@@ -271,7 +270,7 @@ mod tests {
         for (order, field) in [
             (r#"{"fault": "status"}"#, "`code` is missing"),
             (r#"{"fault": "offline"}"#, "`seconds` is missing"),
-            (r#"{"fault": "offline", "seconds": 1e308}"#, "`seconds` cannot be 1e308"),
+            (r#"{"fault": "offline", "seconds": 1e308}"#, "`seconds` cannot be 1e+308"),
             (r#"{"fault": "offline", "seconds": 1e-300}"#, "`seconds` cannot be 1e-300"),
             (r#"{"fault": "drop", "times": 0}"#, "`times` cannot be 0"),
             (r#"{"fault": "drop", "endpoint": "tasks.no_such"}"#, "`endpoint` cannot be \"tasks.no_such\""),

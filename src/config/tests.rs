@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::domain::hours::KeptHours;
 
+mod credential;
 mod hours;
+mod tables;
 
 /// A directory with the files of a host, and its environment.
 struct Place {
@@ -144,67 +146,6 @@ fn keys_without_a_server_are_an_error_and_a_server_without_keys_is_not_configure
 
 // === The systemd credential ===
 
-impl Place {
-    fn credential(self, text: &str) -> Self {
-        let place = self.directory.path().join("credentials");
-        fs::create_dir_all(&place).unwrap();
-        self.file("credentials/clearml.credentials", text).variable("CREDENTIALS_DIRECTORY", place.to_str().unwrap())
-    }
-}
-
-const STORED: &str = "api { api_server: \"http://stored:8008\", credentials { access_key: SAK, secret_key: hunter3 } }";
-
-#[test]
-fn the_credential_is_the_server_of_a_host_without_a_clearml_conf() {
-    let config = Place::new().credential(STORED).load().unwrap();
-    let server = config.server.unwrap();
-    assert_eq!(server.api.value, "http://stored:8008");
-    assert!(matches!(&server.credentials, Credentials::KeyPair { secret_key, .. }
-        if secret_key.value.expose_secret() == "hunter3"));
-    assert!(config.credential.is_some() && config.unconfigured.is_none());
-}
-
-#[test]
-fn the_credential_wins_over_clearml_conf_whose_other_settings_stay() {
-    let conf = format!(
-        "api {{ api_server: \"http://old:8008\", verify_certificate: false, auth_token: old, {PAIR} }}\n\
-         agent {{ worker_name: w }}"
-    );
-    let config = Place::new().file("etc/clearml.conf", &conf).credential(STORED).load().unwrap();
-    let server = config.server.as_ref().unwrap();
-    assert_eq!((server.api.value.as_str(), &server.verify.value), ("http://stored:8008", &Verify::Off));
-    assert!(matches!(&server.credentials, Credentials::KeyPair { access_key, .. } if access_key.value == "SAK"));
-    assert_eq!(config.worker_name(), "w");
-    assert!(config.warnings.iter().any(|remark| remark.text.contains("this key pair has no effect")));
-    let variable = Place::new().credential(STORED).variable("CLEARML_API_HOST", "http://v:8008").load().unwrap();
-    assert_eq!(variable.server.unwrap().api.value, "http://v:8008");
-}
-
-#[test]
-fn a_key_pair_alone_is_a_credential_for_the_server_of_clearml_conf() {
-    let place = Place::new().file("etc/clearml.conf", "api { api_server: http://h:8008 }");
-    let config = place.credential(&format!("api {{ {PAIR} }}")).load().unwrap();
-    assert_eq!(config.server.unwrap().api.value, "http://h:8008");
-}
-
-#[test]
-fn a_credential_that_cannot_be_used_leaves_the_host_unconfigured_with_the_reason() {
-    for (text, said) in [
-        ("missing\n", "its file is not there"),
-        ("", "it has no section api"),
-        ("api { api_server: \"http://h\" }", "it has no api.credentials"),
-        ("api { credentials { secret_key: hunter3", "cannot be used"),
-    ] {
-        // The address that clearml.conf names is no error then.
-        let place = Place::new().file("etc/clearml.conf", "api { api_server: http://h:8008 }").credential(text);
-        let config = place.load().unwrap();
-        assert!(config.server.is_none(), "{text}");
-        let reason = config.unconfigured.unwrap();
-        assert!(reason.contains(said) && reason.contains("`clearmlctl init"), "{text}: {reason}");
-        assert!(!reason.contains("hunter3"), "{reason}");
-    }
-}
-
 #[test]
 fn a_broken_file_is_one_error_and_not_a_missing_server_too() {
     let place = Place::new()
@@ -298,54 +239,6 @@ fn a_payload_reads_addresses_and_sdk_settings_and_storage_keys_only_where_allowe
 }
 
 #[test]
-fn what_has_no_effect_is_told_with_its_place_and_stock_settings_are_quiet() {
-    let place = Place::new().file(
-        "clearml.conf",
-        "agent {\n translate_ssh: true, reload_config: false\n force_git_ssh_protocol: true\n frobnicate: 1\n}\nfiles { a { path: x } }\n",
-    );
-    let told: Vec<String> = place.load().unwrap().unsupported.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told.iter().any(|line| line.contains("clearml.conf:3: agent.force_git_ssh_protocol")), "{told:?}");
-    assert!(told.iter().any(|line| line.contains("clearml.conf:4: agent.frobnicate")), "{told:?}");
-    assert!(told.iter().any(|line| line.contains("clearml.conf:6: files")), "{told:?}");
-}
-
-#[test]
-fn every_setting_that_clearml_agent_honours_and_we_do_not_is_told_when_it_says_more_than_the_stock_file() {
-    let changed = [
-        "enable_git_ask_pass: false",
-        "git_fetch_args: [\"--depth=1\"]",
-        "translate_ssh: false",
-        "python_binary: /opt/python/bin/python3",
-        "suppress_carriage_return: false",
-        "cuda_version: 118",
-        "cudnn_version: 8.1",
-        "package_manager.pip_version: [\"==24.0\"]",
-        "package_manager.pip_legacy_resolver: [\"<99\"]",
-        "package_manager.pytorch_resolve: direct",
-        "package_manager.conda_channels: [mine]",
-        "package_manager.type: conda",
-    ];
-    for line in changed {
-        let place = Place::new().file("clearml.conf", &format!("agent {{\n {line}\n}}\n"));
-        let told: Vec<String> = place.load().unwrap().unsupported.iter().map(ToString::to_string).collect();
-        let key = line.split(':').next().unwrap();
-        assert_eq!(told.len(), 1, "{line}: {told:?}");
-        assert!(told[0].contains(&format!("clearml.conf:2: agent.{key}: ")), "{told:?}");
-    }
-    let stock = r#"agent {
-        enable_git_ask_pass: true, git_fetch_args: ["--all", "--tags", "--recurse-submodules"], translate_ssh: true
-        python_binary: "", suppress_carriage_return: true
-        package_manager {
-            type: pip, conda_channels: ["pytorch", "conda-forge", "nvidia", "defaults", ], pip_legacy_resolver: [">=20.3,<24.3"]
-            pip_version: ["<20.2 ; python_version < '3.10'", "<22.3 ; python_version >= '3.10' and python_version <= '3.11'", ">=23,<26 ; python_version >= '3.12'"]
-        }
-    }"#;
-    let told = Place::new().file("clearml.conf", stock).load().unwrap().unsupported;
-    assert!(told.is_empty(), "{told:?}");
-}
-
-#[test]
 fn every_file_that_was_read_is_known_so_that_it_can_be_hidden_from_tasks() {
     let place = Place::new()
         .file("clearml.conf", "include \"keys.conf\"\ninclude \"absent.conf\"\n")
@@ -381,56 +274,6 @@ fn an_index_url_among_the_installer_s_flags_becomes_a_secret_and_another_url_wit
     let errors = place.file("clearml.conf", &format!("{flags}: \"--index-url=https://u:hunter2@h/s\"")).errors();
     assert!(errors.contains("agent.package_manager.extra_index_url"), "{errors}");
     assert!(!errors.contains("hunter2"), "{errors}");
-}
-
-#[test]
-fn the_table_of_settings_says_the_defaults_and_names_nothing_that_is_not_read() {
-    let nothing = Place::new().load().unwrap();
-    let mut text = String::new();
-    for setting in settings::SETTINGS {
-        if let Some(default) = setting.default {
-            text.push_str(&format!("{} = {default}\n", setting.key));
-        }
-    }
-    let written = Place::new().file("etc/clearmld.toml", &text).load().unwrap();
-    assert_eq!(written.own, nothing.own);
-    for setting in settings::SETTINGS {
-        let key = format!("clearmld.{}", setting.key);
-        let read = written.describe().iter().any(|described| described.key == key);
-        assert!(read || setting.default.is_none(), "{key} is written and nobody reads it");
-    }
-}
-
-#[test]
-fn the_table_of_settings_says_the_bounds() {
-    let seconds = |ms: u64| (Duration::from_millis(ms)).as_secs_f64().to_string();
-    for setting in settings::SETTINGS {
-        let (inside, outside) = match setting.takes {
-            settings::Takes::Text => continue,
-            settings::Takes::OneOf(words) => {
-                (words.iter().map(|word| format!("\"{word}\"")).collect(), vec!["\"other\"".to_owned()])
-            }
-            settings::Takes::Number(least, most) => {
-                (vec![least.to_string(), most.to_string()], vec![(most + 1).to_string()])
-            }
-            settings::Takes::Seconds(least, most) => (vec![seconds(least), seconds(most)], vec![seconds(most + 1000)]),
-            settings::Takes::Truth => (vec!["true".to_owned(), "false".to_owned()], vec!["2".to_owned()]),
-        };
-        let load = |value: &str| Place::new().file("etc/clearmld.toml", &format!("{} = {value}\n", setting.key)).load();
-        for value in inside {
-            assert!(load(&value).is_ok(), "{} = {value}", setting.key);
-        }
-        for value in outside {
-            assert!(load(&value).is_err(), "{} = {value}", setting.key);
-        }
-    }
-}
-
-#[test]
-fn what_of_clearml_conf_is_documented_as_honoured_is_not_told_to_have_no_effect() {
-    for honoured in settings::HONOURED.iter().filter(|honoured| honoured.key.contains('.')) {
-        assert!(unsupported::is_quiet(honoured.key), "{}", honoured.key);
-    }
 }
 
 #[test]

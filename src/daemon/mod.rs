@@ -34,6 +34,7 @@ use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::metrics::Sources;
 use crate::server::StartError;
+use crate::sys::disk;
 
 pub use arguments::Arguments;
 use ends::Ends;
@@ -206,11 +207,7 @@ async fn reserve(
     launcher: &dyn Launcher,
     root: &Path,
 ) -> Option<String> {
-    let usual = || {
-        let disk = rustix::fs::statvfs(root).ok()?;
-        let size = disk.f_blocks.saturating_mul(disk.f_frsize);
-        Some(Room { size, free: 0, files: 0, free_files: 0 }.usual_reserve())
-    };
+    let usual = || disk::room(root).ok().map(Room::usual_reserve);
     settings.reserve.disk = plan.disk_reserve.or_else(usual).unwrap_or_default();
     match launcher.hold(settings.reserve.share(outfits.capacity()?)).await {
         Ok(held) => {

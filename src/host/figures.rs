@@ -11,6 +11,7 @@ use super::launch::cgroup_tree::Tree;
 use crate::domain::figures::{HostFigures, RunFigures};
 use crate::domain::handover::ProcessIdentity;
 use crate::engine::ports::Figures;
+use crate::sys::disk::room;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,16 +47,16 @@ impl Figures for HostGauges {
 
 fn of_host(state_dir: &Path) -> HostFigures {
     let memory = procfs::Meminfo::current().ok();
-    let disk = rustix::fs::statvfs(state_dir).ok();
+    let disk = room(state_dir).ok();
     HostFigures {
         cpu_busy_seconds: busy_seconds(),
         cpus: std::thread::available_parallelism().ok().and_then(|cpus| u32::try_from(cpus.get()).ok()),
         load: procfs::LoadAverage::current().ok().map(|load| f64::from(load.one)),
         memory_size: memory.as_ref().map(|memory| memory.mem_total),
         memory_available: memory.map(|memory| memory.mem_available.unwrap_or(memory.mem_free)),
-        disk_size: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
-        disk_free: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        disk_free_inodes: disk.filter(|disk| disk.f_files > 0).map(|disk| disk.f_favail),
+        disk_size: disk.map(|disk| disk.size),
+        disk_free: disk.map(|disk| disk.free),
+        disk_free_inodes: disk.filter(|disk| disk.files > 0).map(|disk| disk.free_files),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::domain::reservation::Reservations;
 use crate::domain::run::RunRecord;
 use crate::domain::worker::Worker;
 use crate::engine::ports::{Loaded, PayloadToken, Store, StoreError};
+use crate::sys::disk;
 
 pub use directory::{OpenError, StateDirectory};
 
@@ -176,13 +177,7 @@ impl Store for FileStore {
     }
 
     async fn room(&self) -> Option<Room> {
-        let room = |disk: rustix::fs::StatVfs| Room {
-            size: disk.f_blocks.saturating_mul(disk.f_frsize),
-            free: disk.f_bavail.saturating_mul(disk.f_frsize),
-            files: disk.f_files,
-            free_files: disk.f_favail,
-        };
-        self.on_thread(move |root| rustix::fs::statvfs(root).ok().map(room)).await
+        self.on_thread(move |root| disk::room(root).ok()).await
     }
 
     async fn clear(&self, run: &RunId) -> Result<(), StoreError> {

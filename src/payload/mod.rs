@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::domain::handover::{Act, StageOrder, StageReport};
+use crate::sys::disk::room;
 
 mod askpass;
 pub mod check;
@@ -51,7 +52,7 @@ pub fn exec_program(order: &StageOrder) -> StageReport {
 
 /// Whether less is left than any package takes.
 fn is_full(path: &Path) -> bool {
-    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < 1 << 20)
+    room(path).is_ok_and(|room| room.free < 1 << 20)
 }
 
 fn failed(reason: &impl Display, disk_full: bool) -> StageReport {

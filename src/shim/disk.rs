@@ -1,6 +1,5 @@
 //! Keeps this Run from filling the disk of the state directory, beside everything else that [`super::watch`] waits for.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Cgroup;
@@ -11,6 +10,7 @@ use super::{Shim, log};
 use crate::domain::disk::{Footprint, Guard, Room, Verdict, until_measured_again};
 use crate::domain::handover::file;
 use crate::domain::sandbox::Access;
+use crate::sys::disk::room;
 use crate::sys::removal::remove_tree;
 
 /// What a measurement may cost while the Run goes on, and while it is frozen so that it cannot run away from it. The
@@ -72,7 +72,7 @@ impl Shim {
         if now < self.disk.next_look {
             return Some(self.disk.next_look - now);
         }
-        let room = room(&self.directory)?;
+        let room = room(&self.directory).ok()?;
         let another_goes = self.disk.guard.is_short(room) && Turn::is_taken(&self.directory);
         match self.disk.guard.look(room, now, self.disk.frozen, another_goes) {
             Verdict::Fine => {
@@ -109,7 +109,7 @@ impl Shim {
             Ok(None) if !self.disk.guard.impatient() => return,
             turn => turn.ok().flatten(),
         };
-        let Some(room) = room(&self.directory).filter(|room| self.disk.guard.is_short(*room)) else { return };
+        let Some(room) = room(&self.directory).ok().filter(|room| self.disk.guard.is_short(*room)) else { return };
         self.disk.turn = turn;
         let reason = format!(
             "{} MiB were left free, and this run, which had written {} MiB in {} files, was the largest; let it write \
@@ -230,14 +230,4 @@ impl Shim {
         }
         self.disk.turn = None;
     }
-}
-
-fn room(directory: &Path) -> Option<Room> {
-    let disk = rustix::fs::statvfs(directory).ok()?;
-    Some(Room {
-        size: disk.f_blocks.saturating_mul(disk.f_frsize),
-        free: disk.f_bavail.saturating_mul(disk.f_frsize),
-        files: disk.f_files,
-        free_files: disk.f_favail,
-    })
 }

@@ -68,6 +68,7 @@ use crate::domain::handover::{
 };
 use crate::domain::ids::UnixMillis;
 use crate::domain::limits::Controllers;
+use crate::sys::disk::room;
 use crate::sys::{durable, identity};
 
 /// A disk with less is full.
@@ -311,8 +312,7 @@ impl Shim {
     }
 
     fn disk_is_full(&self) -> bool {
-        let full = |disk: rustix::fs::StatVfs| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM;
-        rustix::fs::statvfs(&self.directory).is_ok_and(full)
+        room(&self.directory).is_ok_and(|room| room.free < LEAST_ROOM)
     }
 
     /// Notes something that the sandbox could not have, for `clearmlctl status`.

@@ -1,6 +1,7 @@
 //! The only room with unsafe code: system calls that no well-kept crate wraps safely. And what every room needs of the
 //! file system and of journald: durable writes, the removal of what a payload made, and entries that never wait.
 
+pub mod disk;
 pub mod durable;
 pub mod identity;
 pub mod journal;

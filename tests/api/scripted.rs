@@ -13,7 +13,7 @@ use clearmld::domain::declared::Change;
 use clearmld::domain::explain::Finding;
 use clearmld::domain::gpu::GpuClaim;
 use clearmld::domain::hours::{KeptHours, LocalHour, Timetable, Weekday};
-use clearmld::domain::ids::{QueueId, RunId, StateId, TaskId, UnixMillis, WorkerName};
+use clearmld::domain::ids::{RunId, StateId, TaskId, UnixMillis, WorkerName};
 use clearmld::domain::run::{Claimed, Exited, Phase, RunRecord, Running, Settled};
 use clearmld::domain::schedule::Paused;
 use clearmld::domain::worker::{Intent, Origin, QueueRef, Worker};

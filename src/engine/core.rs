@@ -8,6 +8,7 @@ mod demand;
 mod disk;
 mod events;
 mod explain;
+mod files;
 mod gpus;
 mod health;
 mod lender;
@@ -21,7 +22,7 @@ mod workers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, interval};
 
@@ -128,6 +129,8 @@ pub struct Core {
     commands: mpsc::Receiver<Command>,
     news: mpsc::Receiver<News>,
     news_in: mpsc::Sender<News>,
+    /// The right to reload.
+    reloads: Arc<Semaphore>,
     events: broadcast::Sender<Event>,
     demand: watch::Sender<Demand>,
     pulse: watch::Sender<u64>,
@@ -171,6 +174,7 @@ impl Core {
             commands,
             news,
             news_in,
+            reloads: Arc::new(Semaphore::new(1)),
             events: events.clone(),
             demand,
             pulse: watch::Sender::new(0),
@@ -225,7 +229,9 @@ impl Core {
         for record in unfinished {
             self.drive(record, true);
         }
-        self.reload(true).await;
+        // Who asks meanwhile waits: what is declared is there with the first answer.
+        let files = files::read(&self.world).await;
+        self.follow(files, true).await;
         self.look_up_queues();
         self.publish();
         tokio::pin!(shutdown);
@@ -322,6 +328,11 @@ impl Core {
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(added);
+            }
+            News::Read { files, apply, reply, turn } => {
+                let done = self.follow(*files, apply).await;
+                drop(turn);
+                let _ = reply.send(Ok(done));
             }
             News::Seen => self.mind_health().await,
             News::Examined { uuid, found } => self.examined(&uuid, found).await,

@@ -1,6 +1,7 @@
 //! Files that a test writes.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -15,6 +16,7 @@ pub(crate) struct FakeDeclarations {
     files: Mutex<Vec<DeclaredFile>>,
     settings: Mutex<Settings>,
     policy: Mutex<Option<Result<Policy, String>>>,
+    slow: Mutex<Duration>,
 }
 
 impl FakeDeclarations {
@@ -35,6 +37,11 @@ impl FakeDeclarations {
         *self.policy.lock().expect("unpoisoned") = Some(policy);
     }
 
+    /// Whoever reads from now on waits that long for what the files say now.
+    pub(crate) fn answer_after(&self, wait: Duration) {
+        *self.slow.lock().expect("unpoisoned") = wait;
+    }
+
     pub(crate) fn set(&self, settings: Settings) {
         *self.settings.lock().expect("unpoisoned") = settings;
     }
@@ -44,7 +51,10 @@ impl FakeDeclarations {
 impl Declarations for FakeDeclarations {
     async fn read(&self) -> Reading {
         let settings = Box::new(self.settings.lock().expect("unpoisoned").clone());
-        Reading { workers: Ok(self.files.lock().expect("unpoisoned").clone()), settings: Ok(settings) }
+        let workers = Ok(self.files.lock().expect("unpoisoned").clone());
+        let wait = *self.slow.lock().expect("unpoisoned");
+        tokio::time::sleep(wait).await;
+        Reading { workers, settings: Ok(settings) }
     }
 
     fn policy(&self) -> Result<Arc<Policy>, String> {

@@ -21,9 +21,7 @@ use clearmld::engine::handle::{
     Command, EngineError, Event, Handle, HostStatus, Reload, RunView, ServerLink, Subject, WorkerActivity, WorkerDraft,
     WorkerView,
 };
-use clearmld::engine::ports::{
-    Desk, DeskTask, LauncherDescription, ServerError, ServerIdentity,
-};
+use clearmld::engine::ports::{Desk, DeskTask, LauncherDescription, ServerError, ServerIdentity};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 

@@ -35,8 +35,8 @@ impl Core {
             Command::StopRun { run, grace_ms, reply } => drop(reply.send(self.stop_run(&run, grace_ms))),
             Command::Drain(reply) => drop(reply.send(self.set_draining(true).await)),
             Command::Resume(reply) => drop(reply.send(self.set_draining(false).await)),
-            Command::Plan(reply) => drop(reply.send(Ok(self.reload(false).await))),
-            Command::Reload(reply) => drop(reply.send(Ok(self.reload(true).await))),
+            Command::Plan(reply) => self.begin_reload(false, reply),
+            Command::Reload(reply) => self.begin_reload(true, reply),
             Command::Close(reply) => {
                 self.closing = true;
                 drop(reply.send(Ok(())));

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tokio::time::{Duration, Instant};
 
+use super::files::{Files, Looked};
 use super::{Core, News, Post, sandbox};
 use crate::domain::declared::{self, Change, DeclaredFile, FieldChange, Found, Known};
 use crate::domain::ids::WorkerName;
@@ -43,18 +43,16 @@ impl Search {
 }
 
 impl Core {
-    /// What a reload would do now; with `apply` it is done.
-    pub(super) async fn reload(&mut self, apply: bool) -> Reload {
-        let reading = self.world.declarations.read().await;
+    /// What these files make of what is; with `apply` it is done.
+    pub(super) async fn follow(&mut self, files: Files, apply: bool) -> Reload {
         let mut plan = Reload::default();
-        match &reading.settings {
+        match &files.settings {
             Ok(found) => plan.settings = reload::settings(&self.settings.borrow(), found),
             Err(reason) => plan.problems.push(format!("the configuration is not taken:\n{reason}")),
         }
-        match reading.workers {
+        match files.workers {
             Ok(files) => {
-                // All at once: a disk that hangs is waited for once, not once a file.
-                let found: Vec<Found> = join_all(files.into_iter().map(|file| self.identify(file))).await;
+                let found: Vec<Found> = files.into_iter().map(|looked| self.identify(looked)).collect();
                 let known = self.posts.values();
                 let known = known.map(|post| Known { worker: &post.worker, run: post.active.first().cloned() });
                 plan.workers = declared::plan(&found, &known.collect::<Vec<_>>(), &self.world.gpus.seen());
@@ -62,7 +60,7 @@ impl Core {
             Err(reason) => plan.problems.push(reason),
         }
         if apply {
-            if let Ok(found) = reading.settings {
+            if let Ok(found) = files.settings {
                 let settings = reload::with_live(&self.settings.borrow(), &found);
                 self.settings.send_replace(Arc::new(settings));
             }
@@ -72,21 +70,21 @@ impl Core {
     }
 
     /// Fills in what this host decides: name and GPUs, and whether the user may run tasks.
-    async fn identify(&self, file: DeclaredFile) -> Found {
-        let DeclaredFile { path, stem, said } = file;
+    fn identify(&self, looked: Looked) -> Found {
+        let DeclaredFile { path, stem, said } = looked.file;
         let worker = match said {
-            Ok(draft) => self.declare(draft, &path, &stem).await.map_err(|reason| vec![reason]),
+            Ok(draft) => self.declare(draft, looked.paths, &path, &stem).map_err(|reason| vec![reason]),
             Err(reasons) => Err(reasons),
         };
         Found { path, worker }
     }
 
-    async fn declare(&self, draft: WorkerDraft, path: &str, stem: &str) -> Result<Worker, String> {
+    fn declare(&self, draft: WorkerDraft, paths: Result<(), String>, path: &str, stem: &str) -> Result<Worker, String> {
         let user = self.world.outfitter.check_user(draft.user.as_deref());
         user.map_err(|error| format!("user: {}", error.reason))?;
         self.check_limits(&draft.limits).map_err(|error| format!("limits: {error}"))?;
         self.permit_draft(&draft)?;
-        self.world.outfitter.check_sandbox(&draft.sandbox).await.map_err(|error| error.reason)?;
+        paths?;
         let gpus = self.claimed(&draft).map_err(|error| format!("gpus: {error}"))?;
         self.check_lending(&draft, &gpus).map_err(|error| format!("gpus: {error}"))?;
         let name = match &draft.name {

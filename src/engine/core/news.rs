@@ -1,5 +1,8 @@
 //! What comes back from errands and Runs.
 
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::files::Files;
 use crate::domain::handover::Progress;
 use crate::domain::ids::{QueueId, RunId, WorkerName};
 use crate::domain::run::RunRecord;
@@ -8,6 +11,7 @@ use crate::domain::task::QueueView;
 use crate::domain::worker::QueueRef;
 use crate::engine::handle::{EngineError, GpusView, Reply, WorkerDraft, WorkerView};
 use crate::engine::ports::{Forced, ServerError};
+use crate::engine::reload::Reload;
 
 /// What comes back from errands and Runs.
 #[derive(Debug)]
@@ -63,6 +67,17 @@ pub enum News {
         queues: Result<Vec<QueueRef>, EngineError>,
         /// Who asked.
         reply: Reply<WorkerView>,
+    },
+    /// The operator's files were read.
+    Read {
+        /// What they say.
+        files: Box<Files>,
+        /// Whether it is to be done.
+        apply: bool,
+        /// Who asked.
+        reply: Reply<Reload>,
+        /// The right to be the only one.
+        turn: OwnedSemaphorePermit,
     },
     /// The GPUs were looked at for what may be wrong with them.
     Seen,

@@ -226,6 +226,45 @@ async fn a_gpu_that_a_pending_change_will_take_is_not_given_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disk_that_is_slow_keeps_nobody_waiting_but_who_asked_for_the_reload() {
+    let host = Host::new();
+    let daemon = host.start().await;
+    assert_eq!(workers(&daemon).await, Vec::<String>::new(), "the files of the start are read");
+    host.declarations.write("w", Ok(draft("gpu", "0")));
+    host.declarations.answer_after(Duration::from_secs(60));
+    let began = tokio::time::Instant::now();
+    let others = async {
+        for _ in 0..3 {
+            daemon.handle.status().await.expect("answered");
+            assert_eq!(workers(&daemon).await, Vec::<String>::new());
+        }
+        began.elapsed()
+    };
+    let (done, waited) = tokio::join!(daemon.handle.reload(), others);
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
+    assert_eq!((said(&done.expect("done")), began.elapsed().as_secs()), (vec!["+ host:w".to_owned()], 60));
+    assert_eq!(workers(&daemon).await, ["host:w 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_first_is_never_followed_last() {
+    let host = Host::new();
+    let daemon = host.start().await;
+    assert_eq!(workers(&daemon).await, Vec::<String>::new(), "the files of the start are read");
+    host.declarations.write("w", Ok(draft("gpu", "0")));
+    host.declarations.answer_after(Duration::from_secs(60));
+    let second = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        host.declarations.delete("w");
+        host.declarations.answer_after(Duration::ZERO);
+        daemon.handle.reload().await.expect("done")
+    };
+    let (first, second) = tokio::join!(daemon.handle.reload(), second);
+    assert_eq!((said(&first.expect("done")), said(&second)), (vec!["+ host:w".into()], vec!["- host:w".to_owned()]));
+    assert_eq!(workers(&daemon).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reload_takes_over_the_settings_that_it_can() {
     let host = Host::new();
     let daemon = host.start().await;

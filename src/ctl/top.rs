@@ -40,6 +40,8 @@ pub(super) async fn run(socket: Option<&Path>, colour: bool) -> Result<(), Failu
     // A terminal that is closed, or a `kill`: it is given back all the same.
     let ended = |kind| signal(kind).map_err(|error| Failure::runtime(&error));
     let (mut terminated, mut hung_up) = (ended(SignalKind::terminate())?, ended(SignalKind::hangup())?);
+    // Stopped by somebody else, and woken: the shell has had the terminal.
+    let mut woken = ended(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
     let mut beat = tokio::time::interval(BEAT);
     loop {
         screen.draw(&model, colour).map_err(Failure::Output)?;
@@ -53,6 +55,7 @@ pub(super) async fn run(socket: Option<&Path>, colour: bool) -> Result<(), Failu
             },
             _ = terminated.recv() => Some(Wish::Quit),
             _ = hung_up.recv() => Some(Wish::Quit),
+            _ = woken.recv() => { screen.resume().map_err(Failure::Output)?; None }
             _ = beat.tick() => { model.tick(super::render::time::now()); None }
         };
         match wish {

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
-use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::world::World;
 
@@ -18,6 +20,8 @@ struct Terminal {
     keys: File,
     /// Ours too, so that its settings can be looked at.
     line: OwnedFd,
+    /// As it was before.
+    before: Termios,
     screen: Arc<Mutex<Screen>>,
 }
 
@@ -31,6 +35,7 @@ impl Terminal {
     fn open(world: &World) -> Self {
         let size = Winsize { ws_row: 30, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a pseudo-terminal");
+        let before = tcgetattr(&pty.slave).expect("a terminal");
         let end = || Stdio::from(pty.slave.try_clone().expect("cloned"));
         let top = Command::new(env!("CARGO_BIN_EXE_clearmlctl"))
             .arg("top")
@@ -40,6 +45,8 @@ impl Terminal {
             .stdin(end())
             .stdout(end())
             .stderr(end())
+            // As a shell with job control has it: what nobody could wake is not stopped.
+            .process_group(0)
             .spawn()
             .expect("clearmlctl starts");
         let mut output = File::from(pty.master.try_clone().expect("cloned"));
@@ -54,7 +61,7 @@ impl Terminal {
                 screen.shown.process(&piece[..length]);
             }
         });
-        Self { top, keys: File::from(pty.master), line: pty.slave, screen }
+        Self { top, keys: File::from(pty.master), line: pty.slave, before, screen }
     }
 
     fn press(&mut self, keys: &str) {
@@ -83,6 +90,22 @@ impl Terminal {
 
     fn is_raw(&self) -> bool {
         !tcgetattr(&self.line).expect("a terminal").local_flags.contains(LocalFlags::ICANON)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.top), signal).expect("signalled");
+    }
+
+    /// Waits until the kernel says that it is stopped, or goes on.
+    fn until_stopped(&self, stopped: bool) {
+        let stat = format!("/proc/{}/stat", self.top.id());
+        let is = || std::fs::read_to_string(&stat).expect("it lives").contains(") T ");
+        self.while_not(if stopped { "stopped" } else { "woken" }, |_| is() == stopped);
+    }
+
+    /// Waits until it has taken the terminal so many times.
+    fn until_taken(&self, times: usize) {
+        self.while_not("taken", |_| self.said().matches("\u{1b}[?1049h").count() >= times && self.is_raw());
     }
 
     /// Waits for its end, after which the terminal must be as it was.
@@ -176,8 +199,41 @@ async fn a_signal_that_ends_it_leaves_the_terminal_as_it_was() {
     let world = World::new().await;
     let terminal = Terminal::open(&world);
     terminal.until("testhost:cpu:0");
-    let pid = rustix::process::Pid::from_child(&terminal.top);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    terminal.signal(Signal::TERM);
+    assert!(terminal.end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_z_gives_the_shell_its_terminal_and_whoever_wakes_it_gets_the_view_again() {
+    let world = World::new().await;
+    let mut terminal = Terminal::open(&world);
+    terminal.until("testhost:cpu:0");
+    for times in 1..=2 {
+        terminal.press("\u{1a}");
+        terminal.until_stopped(true);
+        assert!(!terminal.is_raw(), "the shell has a raw terminal");
+        terminal.while_not("the shell's screen", |shown| !shown.contains("testhost:cpu:0"));
+        terminal.signal(Signal::CONT);
+        terminal.until_taken(times + 1);
+        terminal.until("testhost:cpu:0");
+    }
+    terminal.press("q");
+    assert!(terminal.end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_by_somebody_else_it_takes_the_terminal_again_when_it_is_woken() {
+    let world = World::new().await;
+    let mut terminal = Terminal::open(&world);
+    terminal.until("testhost:cpu:0");
+    terminal.signal(Signal::STOP);
+    terminal.until_stopped(true);
+    // A shell takes what it needs.
+    tcsetattr(&terminal.line, SetArg::TCSANOW, &terminal.before).expect("set");
+    terminal.signal(Signal::CONT);
+    terminal.until_taken(2);
+    terminal.until("testhost:cpu:0");
+    terminal.press("q");
     assert!(terminal.end().success());
 }
 

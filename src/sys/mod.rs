@@ -2,6 +2,7 @@
 //! file system and of journald: durable writes, the removal of what a payload made, and entries that never wait.
 
 pub mod durable;
+pub mod failpoint;
 pub mod identity;
 pub mod journal;
 #[cfg(feature = "daemon")]

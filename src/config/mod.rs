@@ -53,6 +53,8 @@ pub struct Flags {
     pub workers_dir: Option<PathBuf>,
     /// `--local[=ADDR]`.
     pub local: Option<Option<SocketAddr>>,
+    /// `--local-faults[=PATH]`.
+    pub local_faults: Option<Option<PathBuf>>,
 }
 
 /// What is asked of the machine; tests have one of their own.
@@ -84,6 +86,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     /// The embedded server is asked for, at this address if one was given. It wins over `server`.
     pub local: Option<Option<SocketAddr>>,
+    /// Where the embedded server takes orders of faults, if it does.
+    pub local_faults: Option<PathBuf>,
     /// This host, as the server knows it.
     pub host_name: String,
     /// None when no server is configured.
@@ -204,6 +208,7 @@ fn load_on(host: &Host, flags: &Flags, environment: &Environment) -> Result<Conf
         unconfigured: server.is_none().then_some(tree.unusable.or(keyless)).flatten(),
         own_file: files.clearmld_toml,
         local: flags.local,
+        local_faults: places::local_faults(flags, &state_dir.value),
         state_dir,
         socket,
         workers_dir,

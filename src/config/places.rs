@@ -96,6 +96,12 @@ pub(super) fn socket(flags: &Flags, environment: &Environment, host: &Host, stat
     }
 }
 
+/// In the state directory, unless the flag says otherwise.
+pub(super) fn local_faults(flags: &Flags, state_dir: &Path) -> Option<PathBuf> {
+    let named = flags.local_faults.clone()?;
+    Some(named.map_or_else(|| state_dir.join("faults.sock"), absolute))
+}
+
 /// Beside the host's own configuration, never where an operator has put workers.d: only root may write there.
 pub(super) fn policy_file(flags: &Flags, environment: &Environment, host: &Host, state_dir: &Path) -> PathBuf {
     const NAME: &str = "policy.toml";

@@ -35,13 +35,18 @@ pub struct Arguments {
     /// Embed a ClearML server (API on ADDR, default 127.0.0.1:8008; files on port 8081), and work for it
     #[arg(long, value_name = "ADDR", num_args = 0..=1)]
     pub local: Option<Option<SocketAddr>>,
+    /// Let the embedded server fail on demand: it takes orders on this unix socket [default: faults.sock in the state
+    /// directory]. For testing what a client does then
+    #[arg(long, value_name = "PATH", num_args = 0..=1, requires = "local")]
+    pub local_faults: Option<Option<PathBuf>>,
     /// Only log in with the credentials that stdin gives, and say what `clearmlctl init` is to store
     #[arg(long, hide = true, exclusive = true)]
     pub check_credentials: bool,
 }
 
 impl From<Arguments> for Flags {
-    fn from(Arguments { config, state_dir, socket, workers_dir, local, check_credentials: _ }: Arguments) -> Self {
-        Self { config, state_dir, socket, workers_dir, local }
+    fn from(arguments: Arguments) -> Self {
+        let Arguments { config, state_dir, socket, workers_dir, local, local_faults, check_credentials: _ } = arguments;
+        Self { config, state_dir, socket, workers_dir, local, local_faults }
     }
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod declared;
 mod ends;
+mod local;
 mod plan;
 mod seeing;
 mod signals;
@@ -32,7 +33,7 @@ use crate::host::outfit::Outfits;
 use crate::host::store::{FileStore, OpenError, StateDirectory};
 use crate::host::{clock, notify};
 use crate::metrics::Sources;
-use crate::server::{self, LocalServer, StartError};
+use crate::server::StartError;
 
 pub use arguments::Arguments;
 use ends::Ends;
@@ -54,6 +55,9 @@ pub enum DaemonError {
     /// The embedded server.
     #[error(transparent)]
     Local(#[from] StartError),
+    /// The socket for orders of faults.
+    #[error("the embedded server can take no orders of faults (--local-faults): {0}")]
+    Faults(#[source] api::BindError),
     /// The client of the server.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -89,7 +93,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     let state = directory.id().clone();
     let listening = api::bind(&plan.socket)?;
     let signals = signals::Signals::listen().map_err(DaemonError::Signals)?;
-    let local = start_local(&plan, directory.path()).await?;
+    let mut local = local::start(&plan, directory.path()).await?;
+    let orders = local::take_orders(&plan, local.as_mut())?;
     let client = plan.client(local.as_ref()).map(Client::new).transpose()?;
     let (clearml, desk, link) = connect(client.clone());
     let shim = shim_program()?;
@@ -112,6 +117,7 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
     settings.remarks.extend(listening.remark.clone());
     settings.remarks.extend(outfits.users.remark());
     settings.remarks.extend(not_isolated);
+    settings.remarks.extend(orders.as_ref().map(|orders| orders.remark.clone()));
     // Looked at from here on, beside everything else: a driver may take its time.
     let gpus = NvmlGpus::start(plan.nvml_library.clone(), Places::default()).map_err(DaemonError::Thread)?;
     let metered = store.clone();
@@ -262,14 +268,6 @@ fn connect(client: Option<Client>) -> Connection {
         }
         None => (Arc::new(Absent), Arc::new(Absent), watch::channel(ServerLink::Unknown).1),
     }
-}
-
-async fn start_local(plan: &Plan, root: &Path) -> Result<Option<LocalServer>, DaemonError> {
-    let Server::Local { api, files } = &plan.server else { return Ok(None) };
-    let config = server::ServerConfig { api: *api, files: *files, directory: root.join("server") };
-    let local = server::start(config).await?;
-    tracing::info!(api = local.api_url(), files = local.files_url(), "the embedded ClearML server is up");
-    Ok(Some(local))
 }
 
 /// Beside our own program (a build), else where it is installed with it.

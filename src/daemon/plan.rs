@@ -34,6 +34,8 @@ pub enum Server {
         api: SocketAddr,
         /// Its file server.
         files: SocketAddr,
+        /// Where it takes orders of faults, if it does.
+        faults: Option<PathBuf>,
     },
     /// One somewhere.
     Remote {
@@ -210,8 +212,19 @@ impl Plan {
         let secret_files = config.file.iter().map(|file| &file.value).chain(&config.included).cloned().collect();
         let comparable = described.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
         let files = digest(&config);
-        let Config { state_dir, socket, workers_dir, policy_file, local, server, agent, own, unconfigured, .. } =
-            config;
+        let Config {
+            state_dir,
+            socket,
+            workers_dir,
+            policy_file,
+            local,
+            local_faults,
+            server,
+            agent,
+            own,
+            unconfigured,
+            ..
+        } = config;
         let verify = server.as_ref().map_or(Verify::Yes, |server| verify(&server.verify.value));
         let request_token_expiration_s = server.as_ref().and_then(|server| server.request_token_expiration_sec);
         let mut settings = Settings {
@@ -236,7 +249,7 @@ impl Plan {
             ..Settings::default()
         };
         let server = match (local, server) {
-            (Some(address), _) => embedded(address),
+            (Some(address), _) => embedded(address, local_faults),
             (None, Some(server)) => {
                 let (addresses, credentials) = addressed(server);
                 Server::Remote { addresses, credentials }
@@ -329,14 +342,14 @@ fn hidden(config: &Config) -> Vec<PathBuf> {
 const NOT_CONFIGURED: &str = "no ClearML server is configured: run `clearmlctl init` as root with the credentials block of \
     its web UI (Settings > Workspace), put that block into clearml.conf and restart clearmld, or start it with --local";
 
-fn embedded(address: Option<SocketAddr>) -> Server {
+fn embedded(address: Option<SocketAddr>, faults: Option<PathBuf>) -> Server {
     let api = address.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8008));
     // Beside port 8008 ClearML's file server has 8081; beside a free port it has another free one.
     let files = match api.port() {
         0 => 0,
         port => port.checked_add(73).unwrap_or(8081),
     };
-    Server::Local { api, files: SocketAddr::new(api.ip(), files) }
+    Server::Local { api, files: SocketAddr::new(api.ip(), files), faults }
 }
 
 pub(super) fn addressed(server: ServerConfig) -> (ServerAddresses, ClientCredentials) {

@@ -1,7 +1,7 @@
 //! How far each GPU can be trusted: `healthy → suspect → quarantined → verifying → healthy`.
 //!
-//! A fault of the program's own kind makes nobody suspicious; repeated ones of different Runs make the GPU **suspect**:
-//! it is lent to nobody and verified by itself once it is free. What a reset or a person has to mend **quarantines** it,
+//! A fault that costs a program only itself makes nobody suspicious; repeated ones of different Runs make the GPU
+//! **suspect**: it is lent to nobody and verified by itself once it is free. What a reset or a person has to mend **quarantines** it,
 //! and so does becoming suspect again within a day; only a person ends that. **Verifying** takes
 //! [`PROBATION`](Health::PROBATION_MS): the GPU must answer, open and report nothing new. All of it is about one GPU or
 //! one MIG slice, never about the host.
@@ -180,11 +180,11 @@ impl Sighting {
         }
     }
 
-    /// Whether that Run may have died of it: of what the card does everyone, of a program's error only who did it.
+    /// Whether that Run may have died of it: of what the card does everyone, of what hits one program only who was alone.
     fn concerns(&self, run: &RunId) -> bool {
         match self.fault.class() {
             Class::Harmless => false,
-            Class::Application => self.only() == Some(run),
+            Class::Application | Class::Contained => self.only() == Some(run),
             Class::Reset | Class::Support => self.runs.contains(run),
         }
     }
@@ -237,7 +237,10 @@ impl Record {
                 format!("reset it (nvidia-smi -r) or reboot, then `clearmlctl gpu verify {id}`")
             }
             State::Quarantined { remedy: Remedy::Support } => {
-                format!("look at its power, slot and kernel log; once it works again, `clearmlctl gpu verify {id}`")
+                format!(
+                    "reboot; if that does not help, look at its power, slot and kernel log; once it works again, \
+                     `clearmlctl gpu verify {id}`"
+                )
             }
         }
     }

@@ -81,7 +81,7 @@ pub struct Gpu {
     pub unusable: Option<String>,
     /// Whether the driver says that it has lost the card.
     pub lost: bool,
-    /// Whether the driver says that it does nothing more before it is reset.
+    /// Whether the driver says that it does nothing more before it is reset, or asks for that.
     pub reset: bool,
     /// What of its memory waits for a reset to be replaced.
     pub repair: Option<String>,

@@ -1,6 +1,7 @@
 //! Who asks: key pairs, tokens (JWT, HS256) and the `auth.*` endpoints.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::HeaderMap;
 use base64::Engine as _;
@@ -42,6 +43,8 @@ pub(super) struct Identity {
 pub(super) struct Authority {
     credentials: Credentials,
     signer: Hmac<Sha256>,
+    /// How often all tokens were revoked. A restart forgets it, as it forgets every fault.
+    epoch: AtomicU64,
 }
 
 impl fmt::Debug for Authority {
@@ -103,7 +106,12 @@ impl Authority {
     pub(super) fn new(credentials: Credentials, secret: &SecretString) -> Option<Self> {
         let secret = secret.expose_secret().as_bytes();
         let signer = Hmac::<Sha256>::new_from_slice(secret).ok().filter(|_| secret.len() >= 32)?;
-        Some(Self { credentials, signer })
+        Some(Self { credentials, signer, epoch: AtomicU64::new(0) })
+    }
+
+    /// Whatever was given out so far is refused from now on.
+    pub(super) fn revoke_tokens(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Who shows this proof.
@@ -161,7 +169,8 @@ impl Authority {
             return Err(invalid("Signature has expired"));
         }
         let session = claims["session_id"].as_str().unwrap_or_default().to_owned();
-        if documents.get(Kind::Setting, &format!("session:{session}"))?.is_some() {
+        let is_of_old = claims["epoch"].as_u64().unwrap_or(0) < self.epoch.load(Ordering::Relaxed);
+        if is_of_old || documents.get(Kind::Setting, &format!("session:{session}"))?.is_some() {
             return Err(invalid("Token has been revoked"));
         }
         Ok(session)
@@ -176,6 +185,7 @@ impl Authority {
             },
             "env": "<unknown>",
             "session_id": new_id(),
+            "epoch": self.epoch.load(Ordering::Relaxed),
             "iat": now.seconds(),
             "exp": now.seconds() + life_s,
             "api_version": API_VERSION.to_string(),

@@ -1,6 +1,7 @@
 //! One call of an endpoint: who asks, with what, and how an answer is refused.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -35,6 +36,8 @@ pub(super) struct Call<'c> {
     pub(super) peer: String,
     /// One moment for the whole call, so that all stamps of a change agree.
     pub(super) now: Moment,
+    /// How long after its arrival a log event is shown; zero unless somebody has asked for it.
+    pub(super) log_delay: Duration,
 }
 
 /// Why a call is refused: the pair `(code, subcode)` is what clients go by.
@@ -181,6 +184,7 @@ impl Call<'_> {
             worker: self.worker.clone(),
             peer: self.peer.clone(),
             now: self.now,
+            log_delay: self.log_delay,
         }
     }
 }

@@ -38,6 +38,11 @@ pub(super) fn find(name: &str, version: Version) -> Option<(&'static Endpoint, V
     candidates.max_by_key(|endpoint| endpoint.since).map(|endpoint| (endpoint, endpoint.since))
 }
 
+/// Whether there is an endpoint of this name, in whatever version.
+pub(super) fn is_one(name: &str) -> bool {
+    TABLE.iter().any(|endpoint| endpoint.name == name)
+}
+
 static TABLE: &[Endpoint] = &[
     at("auth.login", 1, 0, auth::login),
     at("auth.logout", 2, 2, auth::logout),

@@ -29,6 +29,7 @@ use super::listen::{Door, Dropped};
 #[derive(Debug, Clone)]
 pub(super) struct FilesDoor {
     router: Router,
+    shared: Arc<Shared>,
 }
 
 // === impl FilesDoor ===
@@ -41,13 +42,16 @@ impl FilesDoor {
             .fallback(one_file)
             // Models are of any size; they go to the disk piece by piece.
             .layer(DefaultBodyLimit::disable())
-            .with_state(shared);
-        Self { router }
+            .with_state(Arc::clone(&shared));
+        Self { router, shared }
     }
 }
 
 impl Door for FilesDoor {
     async fn answer(self, request: Request, _: SocketAddr) -> Result<Response, Dropped> {
+        if self.shared.faults.is_offline() {
+            return Err(Dropped);
+        }
         // Browsers name the page that asks, other clients do not; this server has no page of its own.
         if request.headers().contains_key(header::ORIGIN) {
             return Ok(refused(StatusCode::FORBIDDEN, "requests of web pages are refused"));

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -87,6 +89,7 @@ impl ApiDoor {
                     worker: text_header(&headers, "x-clearml-worker", "x-trains-worker"),
                     peer,
                     now,
+                    log_delay: shared.faults.log_delay(),
                 })
             })
             .await
@@ -95,6 +98,9 @@ impl ApiDoor {
 
 impl Door for ApiDoor {
     async fn answer(self, request: Request, peer: SocketAddr) -> Result<Response, Dropped> {
+        if self.shared.faults.is_offline() {
+            return Err(Dropped);
+        }
         if request.method() == axum::http::Method::OPTIONS {
             return Ok(open_to_pages(plain(StatusCode::OK, "text/plain", "")));
         }
@@ -130,7 +136,7 @@ impl Door for ApiDoor {
                 let _ = self.call(endpoint, version, request, peer).await;
                 return Err(Dropped);
             }
-            None => self.call(endpoint, version, request, peer).await,
+            Some(Fault::CutReply) | None => self.call(endpoint, version, request, peer).await,
         };
         let mut response = enveloped(&headers, &named, result.as_ref());
         if endpoint.name == "auth.login"
@@ -141,8 +147,28 @@ impl Door for ApiDoor {
         {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
-        Ok(response)
+        Ok(if fault == Some(Fault::CutReply) { cut(response).await } else { response })
     }
+}
+
+/// The head and half of the body: then the connection breaks.
+async fn cut(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    // It is in memory already, so that reading it cannot fail.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    let half = bytes.slice(..bytes.len() / 2);
+    let pieces = stream::iter([Some(half), None]).then(|piece| async {
+        match piece {
+            Some(half) => Ok(half),
+            None => {
+                // What was written is to be on its way first.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(Dropped)
+            }
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 const WELCOME: &str = "<!doctype html><title>clearmld</title><h1>clearmld local server</h1>\

@@ -36,11 +36,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 pub use credentials::Credentials;
-pub use faults::{Fault, Faults};
+pub use faults::{Fault, Faults, Order, OrderError, WatchdogClock};
 
 /// Where the server listens and where it keeps what it is told.
 #[derive(Debug, Clone)]
@@ -109,6 +109,19 @@ pub(crate) struct Shared {
     /// Whether there are runtime properties of workers, which the open server has not.
     properties: AtomicBool,
     files_root: PathBuf,
+}
+
+impl Shared {
+    fn obey(&self, order: Order) {
+        match order {
+            Order::Calls { fault, endpoint: None, times } => self.faults.next(times, fault),
+            Order::Calls { fault, endpoint: Some(endpoint), times } => self.faults.next_of(&endpoint, times, fault),
+            Order::RevokeTokens => self.auth.revoke_tokens(),
+            Order::Offline(time) => self.faults.offline_for(time),
+            Order::LateLog(delay) => self.faults.show_log_after(delay),
+            Order::Watchdog(clock) => self.faults.set_watchdog(clock),
+        }
+    }
 }
 
 /// A running server; it ends when this is dropped, politely with [`LocalServer::stop`].
@@ -202,6 +215,16 @@ impl LocalServer {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// Refuses every token that was given out so far (401/30); a key pair still gets new ones.
+    pub fn revoke_tokens(&self) {
+        self.shared.auth.revoke_tokens();
+    }
+
+    /// Takes orders of faults from whoever can connect to `listener`.
+    pub fn take_orders(&mut self, listener: UnixListener) {
+        self.tasks.spawn(faults::control::serve(listener, Arc::clone(&self.shared)));
     }
 
     /// From now on it has runtime properties of workers, as commercial servers do; the open one answers 404.

@@ -37,6 +37,8 @@ impl Daemon {
             .arg(directory.path().join("state"))
             .arg("--socket")
             .arg(directory.path().join("socket"))
+            .arg("--local-faults")
+            .arg(directory.path().join("faults.sock"))
             .env_clear()
             .env("PATH", path())
             .env("HOME", directory.path())

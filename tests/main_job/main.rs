@@ -12,6 +12,7 @@ mod declared;
 mod doctor;
 mod escape;
 mod explain;
+mod faults;
 mod few_descriptors;
 mod follower;
 mod full_disk;

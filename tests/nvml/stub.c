@@ -8,7 +8,8 @@
  *       limit=400000 ecc=2 uncorrected=0          (one line; what is not said is not supported)
  *   slice gpu=0 index=1 uuid=MIG-bbbb profile=1g.5gb gi=7 ci=0 total=5368709120 used=0
  *   process gpu=0 pid=123 used=1048576
- *   (a gpu may also say pending=1 or failed=1: rows of memory that wait for a reset, or that none is left for)
+ *   (a gpu may also say pending=1 or failed=1: rows of memory that wait for a reset, or that none is left for; and
+ *   recovery=1: what its driver recommends, as nvmlDeviceGpuRecoveryAction_t numbers it)
  *   xid id=1 gpu=0 code=79 gi=7     an error, delivered once to each set that was made before; ids go up
  *   link gpu=0 bus=8                an NVLink of GPU 0 to what is on that bus; without one there is no NVLink
  *   fail call=init code=9           nvmlInit answers that code; also call=count and call=wait, and call=gpu,
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 enum { SUCCESS = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, TIMEOUT = 10, UNKNOWN = 999 };
-enum { CRITICAL_XID_ERROR = 8, STEP_US = 10000 };
+enum { CRITICAL_XID_ERROR = 8, STEP_US = 10000, RECOVERY_ACTION = 230, UNSIGNED_INT = 1 };
 enum { MOST = 64, LINE = 512 };
 
 typedef struct { char text[LINE]; } line;
@@ -39,6 +40,9 @@ typedef struct { unsigned version; unsigned long long total, reserved, free, use
 typedef struct { unsigned pid; unsigned long long used; unsigned gi, ci; } process_info;
 typedef struct { unsigned gpu, memory; } utilization;
 typedef struct { handle *device; unsigned long long type, detail; unsigned gi, ci; } event;
+typedef struct {
+  unsigned id, scope; long long time, latency; unsigned type; int code; union { unsigned number; unsigned long long wide; } value;
+} field_value;
 
 static void read_script(script *into) {
   Dl_info self;
@@ -307,6 +311,15 @@ int nvmlDeviceGetRemappedRows(handle *device, unsigned *corrected, unsigned *unc
   *corrected = *uncorrected = 0;
   *pending = (unsigned)number_or(text, "pending", 0);
   *failed = (unsigned)number_or(text, "failed", 0);
+  return SUCCESS;
+}
+
+int nvmlDeviceGetFieldValues(handle *device, int count, field_value *fields) {
+  WITH_LINE(device);
+  for (int i = 0; i < count; i++) {
+    fields[i].type = UNSIGNED_INT;
+    fields[i].code = fields[i].id == RECOVERY_ACTION ? unsigned_of(text, "recovery", &fields[i].value.number) : NOT_SUPPORTED;
+  }
   return SUCCESS;
 }
 

@@ -27,6 +27,7 @@ need make make
 if [ ! -x /usr/bin/python3 ]; then missing+=(python3); fi
 if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 if ! /usr/bin/python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
+if [ "$what" = test ]; then need curl curl; fi
 if [ "$what" = systemd ]; then
   need systemd-container systemd-nspawn
   need patchelf patchelf

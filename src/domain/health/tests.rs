@@ -69,6 +69,19 @@ fn one_program_may_err_a_thousand_times_but_three_that_do_make_their_gpu_suspect
 }
 
 #[test]
+fn a_contained_memory_error_costs_its_program_only_and_a_gpu_that_makes_them_for_three_is_suspect() {
+    let mut health = Health::default();
+    assert_eq!(health.hear(&whole(), xid(94), &[run("a")], T), None, "other programs go on");
+    assert!(health.blame(&run("a")).is_some_and(|blame| blame.fault == xid(94)));
+    assert_eq!(health.hear(&whole(), xid(94), &[run("b"), run("c")], later(1)), None);
+    assert_eq!(health.blame(&run("b")), None, "it was one of the two, and nobody knows which");
+    health.hear(&whole(), xid(68), &[run("b")], later(2));
+    let change = health.hear(&whole(), xid(13), &[run("c")], later(3)).expect("a change");
+    assert_eq!(change.record.state, State::Suspect, "whatever each of them was");
+    assert!(health.hear(&whole(), xid(95), &[], later(4)).is_some(), "an uncontained one asks for a reset");
+}
+
+#[test]
 fn faults_of_days_apart_and_harmless_ones_make_nobody_suspicious() {
     let mut health = Health::default();
     for (at, name) in ["a", "b", "c", "d"].into_iter().enumerate() {

@@ -7,7 +7,7 @@ use crate::domain::ids::{RunId, UnixMillis};
 use crate::domain::inventory::{Gpu, Inventory};
 use crate::domain::lease::Unit;
 
-/// Different Runs that die of the program's own kind of fault within [`DAY`] before their GPU is suspect.
+/// Different Runs that die of faults that only they meet within [`DAY`] before their GPU is suspect.
 const TOO_MANY: usize = 3;
 const DAY: u64 = 24 * 3600 * 1000;
 /// More are not kept of one GPU: a fault may come again and again.
@@ -53,7 +53,8 @@ impl Health {
         let sentence = fault.sentence();
         record.note(Sighting { at, fault, runs: runs.to_vec() });
         let next = match (record.state, class) {
-            (_, Class::Harmless) | (State::Suspect | State::Quarantined { .. }, Class::Application) => None,
+            (_, Class::Harmless)
+            | (State::Suspect | State::Quarantined { .. }, Class::Application | Class::Contained) => None,
             (State::Quarantined { remedy }, Class::Reset | Class::Support) => {
                 // It stays where it is; what would help may be more now.
                 record.state = State::Quarantined { remedy: remedy.max(remedy_of(class)) };
@@ -62,10 +63,10 @@ impl Health {
             (State::Healthy | State::Suspect | State::Verifying { .. }, Class::Reset | Class::Support) => {
                 Some((State::Quarantined { remedy: remedy_of(class) }, sentence))
             }
-            (State::Verifying { .. }, Class::Application) => {
+            (State::Verifying { .. }, Class::Application | Class::Contained) => {
                 Some((State::Quarantined { remedy: Remedy::Reset }, format!("while it was verified: {sentence}")))
             }
-            (State::Healthy, Class::Application) => record.grumble(&sentence, at),
+            (State::Healthy, Class::Application | Class::Contained) => record.grumble(&sentence, at),
         };
         let (state, reason) = next?;
         Some(self.enter(&uuid.clone(), state, reason, at))
@@ -232,13 +233,13 @@ impl Record {
         self.sightings.push(sighting);
     }
 
-    /// What one more fault of the program's kind makes of a healthy GPU. Runs are counted, not faults: one program may
+    /// What one more fault that only a program met makes of a healthy GPU. Runs are counted, not faults: one program may
     /// err a thousand times. Of several that shared the GPU nobody knows which erred.
     fn grumble(&self, sentence: &str, at: UnixMillis) -> Option<(State, String)> {
         let recent = |sighting: &&Sighting| {
             sighting.at.0.saturating_add(DAY) > at.0
                 && sighting.at >= self.since
-                && sighting.fault.class() == Class::Application
+                && matches!(sighting.fault.class(), Class::Application | Class::Contained)
         };
         let mut runs: Vec<&RunId> = self.sightings.iter().filter(recent).filter_map(Sighting::only).collect();
         runs.sort();
@@ -258,7 +259,7 @@ impl Record {
 
 fn remedy_of(class: Class) -> Remedy {
     match class {
-        Class::Harmless | Class::Application | Class::Reset => Remedy::Reset,
+        Class::Harmless | Class::Application | Class::Contained | Class::Reset => Remedy::Reset,
         Class::Support => Remedy::Support,
     }
 }

@@ -1,9 +1,11 @@
 //! One card.
 
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, TemperatureSensor};
-use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::PciInfo;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::sys_exports::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION;
 use nvml_wrapper::{Device, Nvml};
 
 use super::nodes::{self, Minors, Places};
@@ -22,6 +24,7 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
     let figures = figures(&device)?;
     let minor = device.minor_number().ok();
     let mig = device.mig_mode().is_ok_and(|mode| mode.current == 1);
+    let recovery = recovery(&device);
     Ok(Gpu {
         index,
         uuid,
@@ -36,9 +39,9 @@ pub(super) fn read(nvml: &Nvml, index: u32, places: &Places, minors: &Minors) ->
         power: Power { draw: device.power_usage().ok(), limit: device.enforced_power_limit().ok() },
         ecc: ecc(&device),
         processes: computing(&device),
-        unusable: minor.and_then(|minor| nodes::without_node(places, minor)),
+        unusable: recovery.map(str::to_owned).or(minor.and_then(|minor| nodes::without_node(places, minor))),
         lost: false,
-        reset: false,
+        reset: recovery.is_some(),
         repair: repair(nvml, &device),
     })
 }
@@ -84,6 +87,27 @@ fn repair(nvml: &Nvml, device: &Device<'_>) -> Option<String> {
     }
     let pages = device.are_pages_pending_retired().unwrap_or(false);
     (pending || pages).then(|| "parts of its memory wait to be replaced; reset it (nvidia-smi -r)".to_owned())
+}
+
+/// What the driver itself recommends (since R565): it knows the card's generation, and all of an error of which we hear
+/// the number. Xid 154 tells that it has changed. The numbers are nvmlDeviceGpuRecoveryAction_t's; 5 is about a domain of
+/// several hosts.
+fn recovery(device: &Device<'_>) -> Option<&'static str> {
+    let mut asked = device.field_values_for(&[FieldId(NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)]).ok()?;
+    let action = match asked.pop()?.ok()?.value.ok()? {
+        SampleValue::U32(action) => u64::from(action),
+        SampleValue::U64(action) => action,
+        SampleValue::F64(_) | SampleValue::I64(_) => return None,
+    };
+    match action {
+        1 | 6 => Some("the driver asks for a reset; stop what uses it and reset it (nvidia-smi -r), or reboot"),
+        2 | 7 => Some("the driver asks for a reboot of the host"),
+        3 => Some(
+            "the driver asks for an end of all programs that use it together with other GPUs, and then for a reset",
+        ),
+        4 => Some("the driver asks for a reset (nvidia-smi -r) once the programs on it have ended"),
+        _ => None,
+    }
 }
 
 fn computing(device: &Device<'_>) -> Vec<GpuProcess> {

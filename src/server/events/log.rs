@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::server::call::{ApiError, Call};
 use crate::server::store::{self, Kind};
+use crate::server::time::Moment;
 
 const DEFAULT_BATCH: i64 = 5000;
 /// No answer holds more, and no count goes higher.
@@ -16,9 +17,20 @@ struct Stretch {
     total: i64,
 }
 
+/// Leaves out what arrived too lately to be shown; nothing more than what is always asked, unless somebody wants that.
+fn shown(call: &Call<'_>) -> String {
+    let delay = i64::try_from(call.log_delay.as_millis()).unwrap_or(i64::MAX);
+    if delay == 0 {
+        return String::new();
+    }
+    // A stamp of ours has no quotes in it.
+    let horizon = Moment::from_millis(call.now.millis().saturating_sub(delay)).event_text();
+    format!("AND json_extract(doc, '$.\"@timestamp\"') <= '{horizon}'")
+}
+
 fn total(call: &Call<'_>, task: &str) -> Result<i64, ApiError> {
-    let sql = "SELECT count(*) FROM events WHERE task = ? AND type = 'log'";
-    let count: i64 = call.documents.sql().query_row(sql, params![task], |row| row.get(0))?;
+    let sql = format!("SELECT count(*) FROM events WHERE task = ? AND type = 'log' {}", shown(call));
+    let count: i64 = call.documents.sql().query_row(&sql, params![task], |row| row.get(0))?;
     Ok(count.min(MAX_RETURNED))
 }
 
@@ -27,8 +39,9 @@ fn read(call: &Call<'_>, task: &str, newest_first: bool, from: Option<i64>, batc
     let (relation, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
     let edge = from.unwrap_or(if newest_first { i64::MAX } else { i64::MIN });
     let sql = format!(
-        "SELECT timestamp, doc FROM events WHERE task = ? AND type = 'log' AND timestamp {relation} ?
-         ORDER BY timestamp {order}, number {order}"
+        "SELECT timestamp, doc FROM events WHERE task = ? AND type = 'log' AND timestamp {relation} ? {}
+         ORDER BY timestamp {order}, number {order}",
+        shown(call)
     );
     let mut statement = call.documents.sql().prepare_cached(&sql)?;
     let mut rows = statement.query(params![task, edge])?;

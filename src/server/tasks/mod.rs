@@ -27,7 +27,6 @@ use super::store::{Documents, Kind, Narrow};
 use super::time::Moment;
 use crate::domain::task::TaskStatus;
 
-const WATCHDOG_PERIOD: Duration = Duration::from_secs(900);
 const WATCHDOG_SILENCE_MS: i64 = 7_200_000;
 
 /// The task that a call names, for a change of it.
@@ -40,21 +39,29 @@ pub(super) fn status_of(task: &Value) -> TaskStatus {
     TaskStatus::parse(task["status"].as_str().unwrap_or_default())
 }
 
-/// Stops, every quarter of an hour, the tasks that nobody has been heard of for two hours.
+/// Stops, every quarter of an hour, the tasks that nobody has been heard of for two hours. Somebody may have given it
+/// another clock.
 pub(super) async fn watchdog(shared: Arc<Shared>) {
+    let mut clock = shared.faults.watchdog();
     loop {
-        tokio::time::sleep(WATCHDOG_PERIOD).await;
-        let now = Moment::now();
+        let every = clock.borrow_and_update().every;
+        // Cancel-safe both: a sleep has no state that matters, and a change that is not seen here is seen by the next.
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = clock.changed() => {}
+        }
+        let (now, ahead) = (Moment::now(), clock.borrow().ahead);
         // A failure here is the database's; the next call of a client will hear of it.
-        let _ = shared.store.run(move |documents| stop_silent_tasks(documents, now)).await;
+        let _ = shared.store.run(move |documents| stop_silent_tasks(documents, now, ahead)).await;
     }
 }
 
-fn stop_silent_tasks(documents: &Documents<'_>, now: Moment) -> Result<(), ApiError> {
+fn stop_silent_tasks(documents: &Documents<'_>, now: Moment, ahead: Duration) -> Result<(), ApiError> {
+    let by_its_clock = now.millis().saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX));
     let narrow = Narrow { statuses: vec!["in_progress".to_owned()], ..Narrow::default() };
     for mut task in documents.list(Kind::Task, &narrow)? {
         let heard = task["last_update"].as_str().and_then(Moment::parse);
-        if heard.is_some_and(|heard| now.millis() - heard.millis() > WATCHDOG_SILENCE_MS) {
+        if heard.is_some_and(|heard| by_its_clock.saturating_sub(heard.millis()) > WATCHDOG_SILENCE_MS) {
             for (field, value) in [
                 ("status", "stopped".to_owned()),
                 ("status_reason", "Forced stop (non-responsive)".to_owned()),
@@ -90,7 +97,7 @@ mod tests {
             for task in [task("a", "in_progress", 7300), task("b", "in_progress", 7100), task("c", "queued", 9000)] {
                 put(documents, &task)?;
             }
-            stop_silent_tasks(documents, now)?;
+            stop_silent_tasks(documents, now, Duration::ZERO)?;
             let tasks = documents.list(Kind::Task, &Narrow::default())?;
             Ok(tasks.iter().map(|task| task["status"].as_str().map(str::to_owned)).collect::<Vec<_>>())
         });

@@ -1,7 +1,6 @@
 //! A server, a daemon on it, and what tests ask of both.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -18,6 +17,7 @@ use serde_json::Value;
 pub(crate) mod gpus;
 mod ordinary;
 mod server;
+mod written;
 
 pub(crate) const TERMINAL: [&str; 4] = ["completed", "failed", "stopped", "closed"];
 
@@ -38,6 +38,8 @@ pub(crate) struct World {
     /// `--config`, and further variables for the daemon.
     config: Option<PathBuf>,
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// Further ones for the daemon.
+    pub(crate) arguments: Vec<&'static str>,
     /// Whom our programs run as, and where he can execute them; none means whoever tests.
     user: Option<(u32, PathBuf)>,
     /// Whether the daemon has a /dev of its own, with GPUs.
@@ -95,6 +97,7 @@ impl World {
             state,
             config: None,
             variables: Vec::new(),
+            arguments: Vec::new(),
             user: None,
             private_dev: false,
             kept: Mutex::default(),
@@ -115,23 +118,6 @@ impl World {
         let (uv, target) = (super::uv::fetched(), place.join("uv"));
         // A link where that is possible: it is a file of some 60 MiB.
         std::fs::hard_link(uv, &target).or_else(|_| std::fs::copy(uv, &target).map(drop)).expect("placed");
-    }
-
-    /// Declares a worker for the daemon's next look.
-    pub(crate) fn declare(&self, stem: &str, text: &str) -> PathBuf {
-        let directory = self.state.join("workers.d");
-        std::fs::create_dir_all(&directory).expect("made");
-        let file = directory.join(format!("{stem}.toml"));
-        std::fs::write(&file, text).expect("written");
-        file
-    }
-
-    /// Writes a clearml.conf for the daemon's next start.
-    pub(crate) fn configure(&mut self, clearml_conf: &str) {
-        let file = self.dir.path().join("clearml.conf");
-        std::fs::write(&file, clearml_conf).expect("written");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("closed");
-        self.config = Some(file);
     }
 
     pub(crate) fn keep(&self, directory: tempfile::TempDir) -> PathBuf {
@@ -185,6 +171,7 @@ impl World {
         command
             .args(["--state-dir".as_ref(), self.state.as_os_str()])
             .args(["--socket".as_ref(), self.socket().as_os_str()])
+            .args(&self.arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())

@@ -96,6 +96,29 @@ async fn memory_that_waits_for_a_reset_is_known() {
 }
 
 #[tokio::test]
+async fn what_the_driver_recommends_is_known_whatever_number_it_came_with_and_one_that_recommends_nothing_is_fine() {
+    let recommended =
+        |action: &str| format!("gpu uuid=GPU-aa name=A minor=0{action}\ngpu uuid=GPU-bb name=B minor=1\n");
+    let host = Host::new(&recommended(" recovery=4"));
+    let gpus = host.start();
+    let seen = look(&gpus).await;
+    let why = |seen: &Inventory| seen.gpus[0].unusable.clone().unwrap_or_default();
+    assert_eq!((seen.gpus[0].reset, seen.gpus[0].lost, seen.gpus[1].reset), (true, false, false));
+    assert!(why(&seen).contains("nvidia-smi -r") && seen.gpus[1].unusable.is_none(), "{seen:?}");
+    for (action, said) in
+        [(" recovery=1", "asks for a reset"), (" recovery=2", "reboot"), (" recovery=3", "other GPUs")]
+    {
+        host.script(&recommended(action));
+        assert!(why(&*look(&gpus).await).contains(said), "{action}");
+    }
+    for nothing in ["", " recovery=0", " recovery=5", " recovery=99"] {
+        host.script(&recommended(nothing));
+        let seen = look(&gpus).await;
+        assert!(!seen.gpus[0].reset && seen.gpus[0].unusable.is_none(), "{nothing}");
+    }
+}
+
+#[tokio::test]
 async fn whether_a_node_opens_is_found_out_by_opening_it() {
     let host = Host::new(TWO);
     let gpus = host.start();

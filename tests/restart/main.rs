@@ -3,6 +3,8 @@
 //!
 //! `torture` does the same at random (`make torture N=1000`).
 
+#![expect(clippy::disallowed_methods, reason = "tests write what users and other versions would")]
+
 #[path = "../main_job/uv.rs"]
 mod uv;
 #[path = "../main_job/world/mod.rs"]

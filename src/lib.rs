@@ -24,6 +24,8 @@ pub mod ctl;
 pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod engine;
+#[cfg(all(debug_assertions, feature = "daemon"))]
+mod failpoints;
 #[cfg(feature = "daemon")]
 pub mod host;
 #[cfg(feature = "daemon")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("domain", &["domain"]),
     ("sys", &["sys", "domain"]),
     ("shim", &["shim", "payload", "domain", "sys"]),
@@ -12,6 +12,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("engine", &["engine", "domain", "fakes", "host::clock", "host::store"]),
     ("clearml", &["clearml", "engine::ports", "engine::handle", "domain", "sys"]),
     ("host", &["host", "engine::ports", "domain", "sys"]),
+    ("failpoints", &["failpoints", "engine::World", "engine::ports", "domain", "sys"]),
     ("config", &["config", "domain"]),
     ("server", &["server", "domain", "sys"]),
     ("api", &["api", "engine", "domain", "redaction", "rpc"]),

@@ -133,6 +133,8 @@ pub async fn serve(plan: Plan) -> Result<(), DaemonError> {
         declarations: Arc::new(plan.files()),
         clock: Arc::new(clock::HostClock),
     };
+    #[cfg(debug_assertions)]
+    let world = crate::failpoints::around(world);
     let machine = Box::new(ProcfsMachine::new(&plan.state_dir));
     let (engine, handle) = Engine::adopt(world, settings, machine).await?;
     for remark in engine.remarks() {

@@ -26,6 +26,9 @@ pub struct Delivery {
     pub stamp: u64,
     /// Sent, but not known to have arrived.
     pub pending: Option<Pending>,
+    /// Stamp of our own closing lines, once they are about to be sent.
+    #[serde(default)]
+    pub closing: Option<u64>,
 }
 
 /// A request that may or may not have arrived.

@@ -235,17 +235,21 @@ impl Drive {
         self.exited(if error.disk_full() { Cause::DiskFull { reason } } else { Cause::LaunchFailed { reason } })
     }
 
+    fn address(&self) -> ship::Address {
+        ship::Address {
+            run: self.record.id.clone(),
+            task: self.record.task.clone(),
+            worker: self.record.worker_id().clone(),
+        }
+    }
+
     /// Begins to deliver the output, if that has not begun.
     fn ship(&mut self) {
         if self.shipping.is_some() {
             return;
         }
         let (live, receiver) = watch::channel(true);
-        let to = ship::Address {
-            run: self.record.id.clone(),
-            task: self.record.task.clone(),
-            worker: self.record.worker_id().clone(),
-        };
+        let to = self.address();
         #[expect(clippy::disallowed_methods, reason = "owned by the Drive, which aborts it when it is dropped")]
         let task = tokio::spawn(ship::run(self.world.clone(), to, receiver));
         self.shipping = Some(Shipping { task, live });

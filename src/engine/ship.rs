@@ -90,6 +90,41 @@ pub async fn run(world: World, to: Address, mut live: watch::Receiver<bool>) -> 
     }
 }
 
+/// Sends our own lines after the last of the output: once, although an answer may be lost and the daemon die meanwhile.
+///
+/// # Errors
+/// When they can never be delivered.
+pub async fn close(
+    world: &World,
+    to: &Address,
+    not_before: UnixMillis,
+    (level, text): (LogLevel, String),
+) -> Result<(), ShipError> {
+    let mut delivery = world.store.delivery(&to.run).await;
+    let mut maybe_sent = delivery.closing.is_some();
+    let stamp = delivery.closing.unwrap_or_else(|| (delivery.stamp + 1).max(not_before.0));
+    if !maybe_sent {
+        delivery.closing = Some(stamp);
+        keep(world, to, &delivery).await?;
+    }
+    let events = [LogEvent { stamp: UnixMillis(stamp), level, text }];
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    loop {
+        if maybe_sent && missing(world, to, HashSet::from([stamp])).await?.is_empty() {
+            return Ok(());
+        }
+        match world.clearml.send_log(&to.task, &to.worker, &events).await {
+            Ok(()) => return Ok(()),
+            Err(ServerError::Unreachable { maybe_done: true, .. }) => maybe_sent = true,
+            Err(error) if error.retryable() => {
+                maybe_sent = false;
+                sleep(backoff.step()).await;
+            }
+            Err(error) => return Err(ShipError::Refused(error)),
+        }
+    }
+}
+
 /// Writes how far it is; a full disk and the like are waited for, since the rest of the output is on it.
 async fn keep(world: &World, to: &Address, delivery: &Delivery) -> Result<(), ShipError> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
@@ -126,8 +161,8 @@ fn plan(world: &World, delivery: &Delivery, bytes: &[u8], flush: bool) -> Option
 
 /// What a crash left: a request that may have arrived.
 async fn resolve(world: &World, to: &Address, delivery: &mut Delivery) -> Result<(), ShipError> {
-    if delivery.pending.is_some() {
-        let missing = missing(world, to, delivery).await?;
+    if let Some(pending) = &delivery.pending {
+        let missing = missing(world, to, stamps(pending)).await?;
         deliver(world, to, delivery, Some(missing)).await?;
     }
     Ok(())
@@ -153,7 +188,9 @@ async fn deliver(
         let sent = if events.is_empty() { Ok(()) } else { world.clearml.send_log(&to.task, &to.worker, &events).await };
         match sent {
             Ok(()) => break,
-            Err(ServerError::Unreachable { maybe_done: true, .. }) => only = Some(missing(world, to, delivery).await?),
+            Err(ServerError::Unreachable { maybe_done: true, .. }) => {
+                only = Some(missing(world, to, stamps(&pending)).await?);
+            }
             Err(error) if error.retryable() => sleep(backoff.step()).await,
             Err(error) => return Err(ShipError::Refused(error)),
         }
@@ -194,10 +231,12 @@ fn without(token: Option<&PayloadToken>, text: String) -> String {
     }
 }
 
-/// The stamps of the pending request that the server has not: asked until two answers agree.
-async fn missing(world: &World, to: &Address, delivery: &Delivery) -> Result<HashSet<u64>, ShipError> {
-    let Some(pending) = &delivery.pending else { return Ok(HashSet::new()) };
-    let sent: HashSet<u64> = pending.events.iter().map(|(stamp, _)| *stamp).collect();
+fn stamps(pending: &Pending) -> HashSet<u64> {
+    pending.events.iter().map(|(stamp, _)| *stamp).collect()
+}
+
+/// Which of the stamps that were sent the server has not: asked until two answers agree.
+async fn missing(world: &World, to: &Address, sent: HashSet<u64>) -> Result<HashSet<u64>, ShipError> {
     let Some(first) = sent.iter().min().copied() else { return Ok(HashSet::new()) };
     let mut last: Option<HashSet<u64>> = None;
     let mut backoff = Backoff::new(SETTLE, Duration::from_secs(60));

@@ -8,6 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::failpoint;
+
 /// Why a durable file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -40,8 +42,12 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_new(&temporary, bytes, mode)
-        .and_then(|()| fs::rename(&temporary, path))
+    let written = failpoint::fails(path)
+        .and_then(|()| write_new(&temporary, bytes, mode))
+        .and_then(|()| {
+            failpoint::pass("before:rename");
+            fs::rename(&temporary, path)
+        })
         .and_then(|()| File::open(directory)?.sync_all());
     if written.is_err() {
         // A leftover would hold space on a disk that may be full.
@@ -54,6 +60,19 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Removes the temporary files in `directory` of writers that died before they could give them their names.
+pub fn sweep(directory: &Path) {
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let pid = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.')?.1.parse().ok());
+        // Our own pid was somebody else's before us: we have written nothing yet.
+        let lives = |pid: &u32| *pid != std::process::id() && Path::new(&format!("/proc/{pid}")).exists();
+        if pid.is_some_and(|pid| !lives(&pid)) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Reads what [`write_json`] wrote.
@@ -83,6 +102,22 @@ mod tests {
         fs::create_dir(&temporary).expect("made");
         assert!(write_json(&path, &2).is_err());
         assert_eq!(read_json::<i32>(&path).expect("read"), 1);
+    }
+
+    #[test]
+    fn what_dead_writers_left_is_removed_and_what_others_are_at_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // Beyond the largest pid; ours; that of PID 1, who lives.
+        let names =
+            [".x.json.4194305.tmp".to_owned(), format!(".x.json.{}.tmp", std::process::id()), ".x.json.1.tmp".into()];
+        for name in names.iter().map(String::as_str).chain([".tmp", "x.tmp", ".x.json"]) {
+            write(&directory.path().join(name), b"", 0o600).expect("written");
+        }
+        sweep(directory.path());
+        let left = fs::read_dir(directory.path()).expect("listed").map(|entry| entry.expect("an entry").file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, [".tmp", ".x.json", ".x.json.1.tmp", "x.tmp"]);
     }
 
     #[test]

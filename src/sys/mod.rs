@@ -3,6 +3,7 @@
 
 pub mod disk;
 pub mod durable;
+pub mod failpoint;
 pub mod identity;
 pub mod journal;
 #[cfg(feature = "daemon")]

@@ -61,6 +61,7 @@ def check(repository, deb, rpm, tree):
         (conffiles(deb), configuration(rpm)),
     )
     no_traces(repository, tree)
+    no_failpoints(tree)
     version = must(repository / "packaging/version.sh").strip()
     for program in ("clearmld", "clearmlctl"):
         says = must(tree / "usr/bin" / program, "--version").strip()
@@ -122,6 +123,13 @@ def conffiles(deb):
 
 def configuration(rpm):
     return set(must("rpm", "--query", "--configfiles", "-p", rpm).split())
+
+
+def no_failpoints(tree):
+    """What src/sys/failpoint.rs has in a debug build."""
+    programs = [tree / "usr/bin/clearmld", tree / "usr/lib/clearmld/clearmld-shim"]
+    found = [str(program) for program in programs if b"CLEARMLD_FAILPOINT" in program.read_bytes()]
+    holds("no program has a place in it at which tests let it die", not found, found)
 
 
 def no_traces(repository, tree):

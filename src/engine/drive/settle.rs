@@ -6,11 +6,11 @@ use tokio::time::{Duration, sleep};
 use super::Drive;
 use super::requeue::Outcome;
 use crate::domain::cause::{Cause, Verdict};
-use crate::domain::ids::{RunId, UnixMillis};
+use crate::domain::ids::RunId;
 use crate::domain::requeue::Requeue;
 use crate::domain::run::{Exited, Phase, Settled};
-use crate::engine::ports::{LogEvent, LogLevel, ServerError, StatusNote};
-use crate::engine::ship::ShipError;
+use crate::engine::ports::{LogLevel, ServerError, StatusNote};
+use crate::engine::ship::{self, ShipError};
 use crate::engine::{Backoff, World};
 
 impl Drive {
@@ -84,8 +84,6 @@ impl Drive {
     }
 
     async fn close_log(&self, exited: &Exited) {
-        let stamp =
-            UnixMillis(self.world.store.delivery(&self.record.id).await.stamp.saturating_add(1).max(exited.at.0));
         let (level, mut text) = closing_line(&exited.cause);
         if let Some(remark) = &exited.remark {
             text.push_str(&format!("[clearmld] {remark}\n"));
@@ -96,11 +94,8 @@ impl Drive {
         if exited.requeue.is_some() {
             text.push_str(&format!("[clearmld] the task goes back to the head of queue {}\n", self.record.queue.name));
         }
-        let events = [LogEvent { stamp, level, text }];
-        let task = &self.record.task;
-        let send = || self.world.clearml.send_log(task, self.record.worker_id(), &events);
-        if let Some(error) = insist(send).await {
-            tracing::debug!(CLEARML_TASK_ID = %task, %error, "the closing line was refused");
+        if let Err(error) = ship::close(&self.world, &self.address(), exited.at, (level, text)).await {
+            tracing::debug!(CLEARML_TASK_ID = %self.record.task, %error, "the closing line was refused");
         }
     }
 

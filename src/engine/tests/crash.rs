@@ -142,7 +142,7 @@ async fn die_at(commit: u32, before_the_write: bool) -> bool {
     let launches = host.launcher.launches();
     assert_eq!(launches.values().sum::<u32>(), 1, "commit {commit}: the program ran once: {launches:?}");
     let log = log_of(&host, "t1");
-    for line in ["one\n", "two\n"] {
+    for line in ["one\n", "two\n", "process completed successfully\n"] {
         assert_eq!(log.matches(line).count(), 1, "commit {commit}: {log}");
     }
     {

@@ -16,6 +16,7 @@ use crate::domain::ids::{RunId, StateId};
 use crate::domain::limits::Controllers;
 use crate::domain::reserve::Share;
 use crate::engine::ports::{LaunchError, Launcher, LauncherDescription};
+use crate::sys::failpoint;
 
 /// See the module.
 #[derive(Debug)]
@@ -95,6 +96,7 @@ impl Launcher for Direct {
                 operation: "start clearmld-shim",
                 reason: format!("{}: {error}", self.shim.display()),
             })?;
+        failpoint::pass("after:spawn");
         // It makes a session of its own first of all. Dropping `child` leaves it alone; `wait` reaps it.
         supervised::until_started(directory, || match child.try_wait() {
             Ok(Some(status)) => Some(format!("it ended at once with {status}")),

@@ -90,6 +90,7 @@ impl StateDirectory {
         for name in ["workers", "ledger", "runs", "set-aside", "cache"] {
             DirBuilder::new().recursive(true).mode(0o700).create(path.join(name)).map_err(io("made"))?;
         }
+        sweep(&path);
         Ok(Self { path, id, _lock: lock })
     }
 
@@ -103,6 +104,16 @@ impl StateDirectory {
     #[must_use]
     pub fn id(&self) -> &StateId {
         &self.id
+    }
+}
+
+/// What a daemon or a shim was writing when it died.
+fn sweep(path: &Path) {
+    for directory in [path.to_owned(), path.join("workers"), path.join("ledger")] {
+        durable::sweep(&directory);
+    }
+    for run in fs::read_dir(path.join("runs")).into_iter().flatten().flatten() {
+        durable::sweep(&run.path());
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::ids::RunId;
 use crate::domain::log::Delivery;
 use crate::engine::ports::{PayloadToken, StoreError};
 use crate::sys::durable::{self, ReadError};
+use crate::sys::failpoint;
 use crate::sys::removal::remove_tree;
 
 /// How far the output is delivered.
@@ -115,7 +116,7 @@ pub(super) fn put_stop(root: &Path, run: &RunId, stop: &StopRequest) -> Result<(
 
 pub(super) fn read_spool(root: &Path, run: &RunId, offset: u64, most: usize) -> Result<Vec<u8>, StoreError> {
     let path = run_directory(root, run).join(file::SPOOL);
-    let spool = match File::open(&path) {
+    let spool = match failpoint::fails(&path).and_then(|()| File::open(&path)) {
         Ok(spool) => spool,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed("read", &path)(error)),

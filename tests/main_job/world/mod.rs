@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,18 @@ impl World {
     }
 
     pub(crate) fn start_daemon(&mut self) {
+        self.spawn_daemon(&[]);
+        let began = Instant::now();
+        while !self.ctl(&["status"]).status.success() {
+            let gone = self.daemon.as_mut().expect("a daemon").try_wait().expect("asked");
+            assert!(gone.is_none(), "clearmld ended: {gone:?}\n{}", self.daemon_log());
+            assert!(began.elapsed() < Duration::from_secs(30), "clearmld does not answer\n{}", self.daemon_log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Starts it, with these variables too, and does not wait for it.
+    pub(crate) fn spawn_daemon(&mut self, variables: &[(&str, String)]) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -166,24 +178,18 @@ impl World {
             .env("CLEARML_WORKER_NAME", "testhost")
             .envs(self.server_environment())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
         self.daemon = Some(command.spawn().expect("clearmld starts"));
-        let began = Instant::now();
-        while !self.ctl(&["status"]).status.success() {
-            let gone = self.daemon.as_mut().expect("a daemon").try_wait().expect("asked");
-            assert!(gone.is_none(), "clearmld ended: {gone:?}\n{}", self.daemon_log());
-            assert!(began.elapsed() < Duration::from_secs(30), "clearmld does not answer\n{}", self.daemon_log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
     }
 
-    /// kill -9.
-    pub(crate) fn kill_daemon(&mut self) {
+    /// kill -9; how it ended, which it may have done before.
+    pub(crate) fn kill_daemon(&mut self) -> ExitStatus {
         let mut daemon = self.daemon.take().expect("a daemon");
         daemon.kill().expect("killed");
-        daemon.wait().expect("reaped");
+        daemon.wait().expect("reaped")
     }
 
     pub(crate) fn daemon_log(&self) -> String {

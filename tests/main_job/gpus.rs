@@ -153,6 +153,37 @@ async fn a_gpu_that_breaks_is_named_on_its_task_and_taken_out_of_use_and_the_oth
     world.completes(&again).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_costs_one_program_only_leaves_the_gpu_in_use_until_the_driver_asks_for_a_reset() {
+    let mut world = World::with_gpus().await;
+    world.start_daemon();
+    world.ok(&["worker", "add", "--gpus", "0", "--queue", "default"]);
+    world.until("the driver's answer", |world| world.json(&["gpu", "list"])["driver"]["state"] == "up").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let script = "import sys, time\nprint('on it', flush=True)\ntime.sleep(6)\nsys.exit(1)\n";
+    let task = world.submit(script, "").await;
+    world.log_shows(&task, "on it").await;
+    world.gpus_are(&format!("{TWO}xid id=1 gpu=0 code=94\n"));
+    let reason = world.fails(&task).await;
+    assert!(reason.starts_with("GPU fault: Xid 94 (contained memory error), on GPU GPU-aa"), "{reason}");
+    assert_eq!(state(&world, "GPU-aa"), "healthy");
+    let next = world.submit("print('done')\n", "").await;
+    world.completes(&next).await;
+
+    world.gpus_are(&TWO.replace("uuid=GPU-aa", "uuid=GPU-aa recovery=4"));
+    world.until("that the GPU is out of use", |world| state(world, "GPU-aa") == "quarantined").await;
+    let shown = world.ok(&["gpu", "show", "0"]);
+    assert!(shown.contains("the driver asks for a reset (nvidia-smi -r)"), "{shown}");
+    assert_eq!(state(&world, "GPU-bb"), "healthy");
+    world.ok(&["gpu", "verify", "0"]);
+    world.until("that it does not pass", |world| state(world, "GPU-aa") == "quarantined").await;
+    world.gpus_are(TWO);
+    world.ok(&["gpu", "rescan"]);
+    world.ok(&["gpu", "verify", "0"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(state(&world, "GPU-aa"), "verifying", "nothing speaks against it any more");
+}
+
 fn state(world: &World, uuid: &str) -> String {
     world.json(&["gpu", "show", uuid])["health"]["state"].as_str().unwrap_or_default().to_owned()
 }
